@@ -1,0 +1,108 @@
+"""Every error that RANTS raises on purpose, drawn in one place.
+
+    RantsError
+    ├── UserError                  the caller can fix it by asking differently
+    │   ├── InvalidRequest         a field is missing, of the wrong type or not supported
+    │   │   └── ContextTooLong     the conversation does not fit the model's window
+    │   ├── NotFound               no such model, response or session
+    │   ├── NotAuthenticated       no key, or one that is not known
+    │   └── RateLimited            the tenant's bucket is empty; says when to come back
+    ├── BackendError               a model did not answer as it should; the caller can only try again
+    │   ├── BackendUnavailable     refused, unreachable, overloaded, or answering with a 5xx
+    │   ├── BackendTimeout         silent for longer than allowed
+    │   ├── BackendRejected        it refused the request itself (wrong key, unknown model, bad parameter)
+    │   └── BadReply               it answered, but not in the protocol, or the stream was cut
+    ├── StoreError                 the database is full, locked or read-only
+    └── ConfigurationError         the operator can fix it: a key, a file, a missing model
+
+Anything else that escapes is a bug of ours. Nothing here knows HTTP: `server.errors` says which status each one gets.
+"""
+
+from __future__ import annotations
+
+
+class RantsError(Exception):
+    """Base of the family. `str(error)` is a sentence for the person who reads it."""
+
+
+class UserError(RantsError):
+    """The request cannot be served as it stands."""
+
+
+class InvalidRequest(UserError):
+    """A field of the request is wrong.
+
+    Args:
+        message: what is wrong and how to mend it.
+        param: the field's path, as the client wrote it (`messages[0].content`), or None.
+        code: a short machine-readable reason, or None.
+    """
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class ContextTooLong(InvalidRequest):
+    """The conversation is longer than the generator's window."""
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message, param=param, code="context_length_exceeded")
+
+
+class NotFound(UserError):
+    """What the request names does not exist, or belongs to another tenant."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class NotAuthenticated(UserError):
+    """No key was sent, or one that is not known."""
+
+
+class RateLimited(UserError):
+    """The tenant has spent its share; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BackendError(RantsError):
+    """A backend did not answer as it should. `backend` is the name it has in the configuration."""
+
+    def __init__(self, message: str, *, backend: str) -> None:
+        super().__init__(message)
+        self.backend = backend
+
+
+class BackendUnavailable(BackendError):
+    """Refused, unreachable, overloaded or failing. `retry_after` is the backend's own wish in seconds, if any."""
+
+    def __init__(self, message: str, *, backend: str, retry_after: float | None = None) -> None:
+        super().__init__(message, backend=backend)
+        self.retry_after = retry_after
+
+
+class BackendTimeout(BackendError):
+    """The backend was silent for longer than `resilience` allows."""
+
+
+class BackendRejected(BackendError):
+    """The backend refused the request itself; repeating it would not help."""
+
+
+class BadReply(BackendError):
+    """The backend's answer broke the protocol or was cut off in the middle."""
+
+
+class StoreError(RantsError):
+    """The database could not be read or written; nothing was half-written."""
+
+
+class ConfigurationError(RantsError):
+    """The configuration names something that cannot be used; the message says what to change."""

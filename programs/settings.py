@@ -1,0 +1,101 @@
+"""How the loop and its backends are configured. Plain values: where they come from is the caller's business."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys and wrong types are errors that name the key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(Section):
+    """One entry under `models:`, that is one backend.
+
+    Attributes:
+        provider: `embedded` (llama.cpp in this process) or `openai` (anything that speaks OpenAI's chat completions:
+            Ollama, vLLM, llama.cpp, LM Studio, OpenAI itself).
+        model: for `openai` the name the server knows; for `embedded` `smollm2-135m` (comes with RANTS), a name from
+            `rants pull`, or the path of any `*.gguf`.
+        base_url: for `openai`, up to and with `/v1`.
+        api_key: for `openai`, sent as a Bearer token.
+        capabilities: what the backend can do beyond text: `json_schema` (constrained replies), `vision`.
+        context_window: tokens of prompt and reply together. For `embedded` the default is what the weights were
+            trained on, at most 32768; for `openai` None means unknown.
+        parameters: defaults for every call (`temperature`, `max_tokens`, ...); what a client sends wins. For
+            `embedded` also `threads` (default: the cores), `parallel` (slots, default 2).
+    """
+
+    provider: Literal["embedded", "openai"] = "embedded"
+    model: str = "smollm2-135m"
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    capabilities: frozenset[Literal["json_schema", "vision"]] = frozenset({"json_schema"})
+    context_window: int | None = Field(default=None, gt=0)
+    parameters: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _openai_needs_an_address(self) -> Self:
+        if self.provider == "openai" and not self.base_url:
+            raise ValueError("provider 'openai' needs a base_url, for example http://127.0.0.1:11434/v1")
+        return self
+
+
+class ModelsSettings(Section):
+    """Which backend plays which role. A role that is not configured is played by the generator."""
+
+    generator: ModelSettings = ModelSettings()
+    tool_compiler: ModelSettings | None = None
+    code_interpreter: ModelSettings | None = None
+    vision: ModelSettings | None = None
+    sub_lm: ModelSettings | None = None
+
+
+class ResilienceSettings(Section):
+    """How long to wait for a backend and how often to ask again. All times are in seconds.
+
+    Attributes:
+        request_timeout_seconds: for one run from start to end.
+        connect_timeout_seconds: until a backend accepts the connection.
+        read_timeout_seconds: the longest silence of a backend within a reply.
+        max_retries: further tries after a failure that may pass (refused, 429, 5xx), before the reply has begun.
+        backoff_seconds: the wait before the first retry; doubles each time, with jitter, unless the backend says
+            `Retry-After`.
+        max_backoff_seconds: the longest such wait, also of a `Retry-After` that is honoured.
+        max_connections: to each backend, kept open between requests.
+    """
+
+    request_timeout_seconds: float = Field(default=600.0, gt=0)
+    connect_timeout_seconds: float = Field(default=5.0, gt=0)
+    read_timeout_seconds: float = Field(default=300.0, gt=0)
+    max_retries: int = Field(default=2, ge=0)
+    backoff_seconds: float = Field(default=0.5, gt=0)
+    max_backoff_seconds: float = Field(default=30.0, gt=0)
+    max_connections: int = Field(default=200, gt=0)
+
+
+class LoopSettings(Section):
+    """The entry `rlm.rants_one`: the model that clients see, and how its loop runs.
+
+    Attributes:
+        name: what clients put in `model`.
+        mode: `direct` sends the conversation to the generator; `auto` chooses by its length.
+        environment: where the model's code runs once the conversation no longer fits the window.
+        max_iterations: turns of the loop in one run.
+        max_depth: how deep sessions may open child sessions.
+    """
+
+    name: str = "rants-one"
+    environment: Literal["auto", "jail", "monty"] = "auto"
+    mode: Literal["auto", "direct"] = "auto"
+    max_iterations: int = Field(default=20, gt=0)
+    max_depth: int = Field(default=2, ge=0)
+
+
+MODELS_FOLDER = Path("~/.cache/rants/models")
+"""Where `rants pull` puts weights and the embedded backend looks for a name that is not a path."""

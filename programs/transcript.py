@@ -1,0 +1,150 @@
+"""The canonical record of a session: what was said, by whom, in order. It is context C.
+
+Everything that enters RANTS, from whichever wire, becomes a `Transcript` of `Message`s; everything that leaves is
+folded from what the loop appends to it. Messages are immutable and know their content's digest, so that a store can
+keep each one once however often a client sends it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "content_filter"]
+
+
+class Frozen(BaseModel):
+    """An immutable value; unknown fields are a bug of ours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ToolCall(Frozen):
+    """One call of a tool. `arguments` is the JSON text exactly as it was written, so that prompts stay byte-stable."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolIntent(Frozen):
+    """What the generator wants done, in plain English, with the verbatim blocks it wrote below.
+
+    `complete` is False when the reply ended inside a block: the block's bytes are then not all there.
+    """
+
+    text: str
+    blocks: dict[str, str] = {}
+    complete: bool = True
+
+
+class Message(Frozen):
+    """One message of the conversation, in the roles that models know natively.
+
+    Attributes:
+        role: who speaks.
+        content: the text, possibly empty.
+        tool_calls: the calls an assistant message made.
+        tool_call_id: for `role="tool"`, the call that this is the result of.
+    """
+
+    role: Role
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+    def said(self) -> str:
+        """The message as canonical JSON: the same words give the same bytes."""
+        return self.model_dump_json(exclude_defaults=True)
+
+    def chat(self) -> dict[str, Any]:
+        """The message in OpenAI's chat form, the one that models and demos are written in."""
+        chat: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.tool_calls:
+            chat["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in self.tool_calls
+            ]
+        if self.tool_call_id is not None:
+            chat["tool_call_id"] = self.tool_call_id
+        return chat
+
+
+class Transcript(Frozen):
+    """An ordered conversation. Appending gives a new transcript; what was said before is never changed."""
+
+    messages: tuple[Message, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+
+    def append(self, *messages: Message) -> Self:
+        """A transcript with `messages` at its end."""
+        return self.model_copy(update={"messages": self.messages + messages})
+
+    @cached_property
+    def prefixes(self) -> tuple[bytes, ...]:
+        """For each message the digest (16 bytes) of the transcript up to and with it.
+
+        Two conversations that begin alike share these digests for as long as they are alike: this is how a request
+        that sends everything again finds the session it continues.
+        """
+        return tuple(chain(self.messages))
+
+
+EMPTY = b"\0" * 16
+"""The digest of a transcript in which nothing has been said."""
+
+
+def chain(messages: Iterable[Message], head: bytes = EMPTY) -> Iterator[bytes]:
+    """Digest each prefix of `messages` after a transcript whose digest is `head`."""
+    for message in messages:
+        head = hashlib.blake2b(head + message.said().encode(), digest_size=16).digest()
+        yield head
+
+
+class Usage(Frozen):
+    """Tokens of model calls. `cached` is the share of `prompt` that the backend did not have to read again.
+
+    `estimated` is True where a backend reported nothing and the numbers are counted from the text.
+    """
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    estimated: bool = False
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            prompt=self.prompt + other.prompt,
+            completion=self.completion + other.completion,
+            cached=self.cached + other.cached,
+            estimated=self.estimated or other.estimated,
+        )
+
+
+class Sampling(Frozen):
+    """How a reply is sampled. None leaves it to the backend's own default.
+
+    The names and meanings are those of OpenAI's chat completions; `response_format` is its object of that name.
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    response_format: dict[str, Any] | None = None
+
+
+def estimate_tokens(text: str) -> int:
+    """A rough count of tokens, at four bytes each: for budgets and windows where no tokenizer is at hand."""
+    return (len(text.encode()) + 3) // 4

@@ -1,0 +1,5 @@
+"""WHAT is asked of a model: typed `dspy.Signature`s, no logic and no I/O."""
+
+from signatures.generate import Generate
+
+__all__ = ["Generate"]
