@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Literal
 
 from programs.transcript import FinishReason, ToolIntent, Usage
@@ -43,6 +44,7 @@ class RunDone:
         usage: the sum over the run.
         reason: for `incomplete` and `failed`, why: `max_output_tokens`, `content_filter` or an error's code.
         message: for `failed`, the sentence that explains it.
+        at: when, in seconds since the epoch.
     """
 
     outcome: Outcome
@@ -50,6 +52,7 @@ class RunDone:
     usage: Usage
     reason: str | None = None
     message: str | None = None
+    at: float = field(default_factory=time.time)
 
 
 Event = TextDelta | Heartbeat | StepDone | RunDone

@@ -14,42 +14,60 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# A model this small wanders and repeats itself when it is left alone.
+_BUNDLED_PARAMETERS = {"temperature": 0.2, "max_tokens": 1024}
+
+
 class ModelSettings(Section):
     """One entry under `models:`, that is one backend.
 
     Attributes:
         provider: `embedded` (llama.cpp in this process) or `openai` (anything that speaks OpenAI's chat completions:
-            Ollama, vLLM, llama.cpp, LM Studio, OpenAI itself).
-        model: for `openai` the name the server knows; for `embedded` `smollm2-135m` (comes with RANTS), a name from
-            `rants pull`, or the path of any `*.gguf`.
+            Ollama, vLLM, llama.cpp, LM Studio, OpenAI itself). Left out, a `base_url` makes it `openai`.
+        model: for `embedded` `smollm2-135m` (the default, comes with RANTS), a name from `rants pull`, or the path
+            of any `*.gguf`; for `openai` the name the server knows, by default the first one it lists.
         base_url: for `openai`, up to and with `/v1`.
         api_key: for `openai`, sent as a Bearer token.
         capabilities: what the backend can do beyond text: `json_schema` (constrained replies), `vision`.
         context_window: tokens of prompt and reply together. For `embedded` the default is what the weights were
-            trained on, at most 32768; for `openai` None means unknown.
+            trained on, at most 16384; for `openai` None means unknown.
         parameters: defaults for every call (`temperature`, `max_tokens`, ...); what a client sends wins. For
-            `embedded` also `threads` (default: the cores), `parallel` (slots, default 2).
+            `embedded` also `threads` (default: the cores), `parallel` (slots, default 2). Where no embedded model
+            is named, `temperature` is 0.2 and `max_tokens` 1024.
     """
 
-    provider: Literal["embedded", "openai"] = "embedded"
-    model: str = "smollm2-135m"
+    provider: Literal["embedded", "openai"] | None = None
+    model: str | None = None
     base_url: str | None = None
     api_key: SecretStr | None = None
     capabilities: frozenset[Literal["json_schema", "vision"]] = frozenset({"json_schema"})
     context_window: int | None = Field(default=None, gt=0)
     parameters: dict[str, Any] = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _say_what_was_left_out(cls, entry: Any) -> Any:
+        if not isinstance(entry, dict):
+            return entry
+        provider = entry.get("provider") or ("openai" if entry.get("base_url") else "embedded")
+        if provider == "embedded" and not entry.get("model"):
+            parameters = {**_BUNDLED_PARAMETERS, **(entry.get("parameters") or {})}
+            return {**entry, "provider": provider, "model": "smollm2-135m", "parameters": parameters}
+        return {**entry, "provider": provider}
+
     @model_validator(mode="after")
-    def _openai_needs_an_address(self) -> Self:
+    def _has_what_its_provider_needs(self) -> Self:
         if self.provider == "openai" and not self.base_url:
             raise ValueError("provider 'openai' needs a base_url, for example http://127.0.0.1:11434/v1")
+        if self.provider == "embedded" and self.base_url:
+            raise ValueError("provider 'embedded' takes no base_url; use provider 'openai' to call a server")
         return self
 
 
 class ModelsSettings(Section):
     """Which backend plays which role. A role that is not configured is played by the generator."""
 
-    generator: ModelSettings = ModelSettings()
+    generator: ModelSettings = ModelSettings.model_validate({})
     tool_compiler: ModelSettings | None = None
     code_interpreter: ModelSettings | None = None
     vision: ModelSettings | None = None

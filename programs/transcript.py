@@ -8,11 +8,13 @@ keep each one once however often a client sends it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
+
+from programs.errors import InvalidRequest
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "content_filter"]
@@ -58,6 +60,24 @@ class Message(Frozen):
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
 
+    @classmethod
+    def read(cls, chat: Mapping[str, Any], *, param: str = "messages") -> Self:
+        """The message that `chat`, in OpenAI's chat form, says; `content` may be text, parts of text, or null.
+
+        Raises:
+            InvalidRequest: it holds something that is not text; `param` says where it stands.
+        """
+        calls = [
+            ToolCall(id=call["id"], name=call["function"]["name"], arguments=call["function"]["arguments"])
+            for call in chat.get("tool_calls") or ()
+        ]
+        return cls(
+            role=chat["role"],
+            content=read_text(chat.get("content"), param=f"{param}.content"),
+            tool_calls=tuple(calls),
+            tool_call_id=chat.get("tool_call_id"),
+        )
+
     def said(self) -> str:
         """The message as canonical JSON: the same words give the same bytes."""
         return self.model_dump_json(exclude_defaults=True)
@@ -75,6 +95,27 @@ class Message(Frozen):
         return chat
 
 
+def read_text(content: Any, *, param: str) -> str:
+    """The text of a message's content: a string, null, or a list of parts, each with a `text` (or a `refusal`).
+
+    Raises:
+        InvalidRequest: a part is an image, a file or a sound.
+    """
+    if content is None or isinstance(content, str):
+        return content or ""
+    texts = []
+    for index, part in enumerate(content):
+        text = part.get("text", part.get("refusal"))
+        if not isinstance(text, str):
+            raise InvalidRequest(
+                f"Content of type {part.get('type')!r} cannot be read: no vision backend is configured. Send text.",
+                param=f"{param}[{index}]",
+                code="unsupported_content",
+            )
+        texts.append(text)
+    return "".join(texts)
+
+
 class Transcript(Frozen):
     """An ordered conversation. Appending gives a new transcript; what was said before is never changed."""
 
@@ -82,7 +123,6 @@ class Transcript(Frozen):
 
     def __len__(self) -> int:
         return len(self.messages)
-
 
     def append(self, *messages: Message) -> Self:
         """A transcript with `messages` at its end."""
@@ -148,3 +188,12 @@ class Sampling(Frozen):
 def estimate_tokens(text: str) -> int:
     """A rough count of tokens, at four bytes each: for budgets and windows where no tokenizer is at hand."""
     return (len(text.encode()) + 3) // 4
+
+
+class Session(Frozen):
+    """One recursive level: a transcript, the session it was opened by (or None), and how deep it is."""
+
+    id: str
+    transcript: Transcript
+    parent: str | None = None
+    depth: int = 0

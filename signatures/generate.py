@@ -8,7 +8,7 @@ import dspy
 
 
 class Generate(dspy.Signature):  # type: ignore[misc]
-    """You are a helpful assistant. Answer the user directly and truthfully, in the user's language."""
+    """You are a helpful assistant."""
 
     messages: list[dict[str, Any]] = dspy.InputField(
         desc="the conversation so far in OpenAI's chat form, oldest first; its roles reach the model natively"

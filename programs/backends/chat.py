@@ -1,0 +1,193 @@
+"""OpenAI's chat completions, the format both backends speak: `lm15` requests out, chunks in.
+
+Source: https://platform.openai.com/docs/api-reference/chat (the request, and the streamed chunk object).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from dspy.lm15 import (
+    ContextLengthError,
+    InvalidRequestError,
+    LM15Error,
+    Message,
+    Request,
+    ServerError,
+    StreamAssemblyError,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    TextDelta,
+    TextPart,
+    ThinkingDelta,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+)
+
+from programs.backends.engine import StreamEvent
+
+_FINISH_REASONS = {"length": "length", "content_filter": "content_filter"}
+
+
+def chat_body(request: Request, defaults: dict[str, Any]) -> dict[str, Any]:
+    """The JSON body of a streamed call. `defaults` hold wherever the request says nothing."""
+    config = request.config
+    asked: dict[str, Any] = {
+        "max_tokens": config.max_tokens,
+        "temperature": config.temperature,
+        "top_p": config.top_p,
+        "stop": list(config.stop) or None,
+        "seed": config.seed,
+        "frequency_penalty": config.frequency_penalty,
+        "presence_penalty": config.presence_penalty,
+        "response_format": _response_format(config.response_format),
+        **(config.extensions or {}),
+    }
+    return {
+        **defaults,
+        **{key: value for key, value in asked.items() if value is not None},
+        "model": request.model,
+        "messages": list(_messages(request)),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def _response_format(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
+    if response_format is None or response_format["type"] != "json_schema":
+        return response_format
+    schema = {key: value for key, value in response_format.items() if key != "type"}
+    return {"type": "json_schema", "json_schema": {"name": "reply", **schema}}
+
+
+def _messages(request: Request) -> Iterator[dict[str, Any]]:
+    if request.system is not None:
+        yield {"role": "system", "content": request.system}
+    for message in request.messages:
+        if message.role == "tool":
+            for result in message.parts_of(ToolResultPart):
+                yield {"role": "tool", "tool_call_id": result.id, "content": _text(result.content)}
+            continue
+        # `developer` is OpenAI's own word; every other server knows `system`, and OpenAI takes it too.
+        chat: dict[str, Any] = {
+            "role": "system" if message.role == "developer" else message.role,
+            "content": _text(message.parts),
+        }
+        if calls := message.parts_of(ToolCallPart):
+            chat["tool_calls"] = [_tool_call(call) for call in calls]
+        yield chat
+
+
+def _text(parts: tuple[Any, ...]) -> str:
+    return "".join(part.text for part in parts if isinstance(part, TextPart))
+
+
+def _tool_call(call: ToolCallPart) -> dict[str, Any]:
+    arguments = json.dumps(call.input, ensure_ascii=False)
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def read_message(message: dict[str, Any]) -> Message:
+    """One message in chat form as an `lm15` message. `content` is text."""
+    text = message.get("content") or ""
+    match message["role"]:
+        case "tool":
+            result = ToolResultPart(id=message.get("tool_call_id") or "call", content=(TextPart(text=text),))
+            return Message(role="tool", parts=(result,))
+        case "assistant":
+            calls = [_read_tool_call(call) for call in message.get("tool_calls") or ()]
+            return Message(role="assistant", parts=(TextPart(text=text), *calls))
+        case "user":
+            return Message.user(text)
+        case _:
+            return Message.developer(text)
+
+
+def _read_tool_call(call: dict[str, Any]) -> ToolCallPart:
+    function = call["function"]
+    try:
+        arguments = json.loads(function["arguments"] or "{}")
+    except ValueError:
+        arguments = function["arguments"]
+    # A model may have called with something that is not an object; it is history by now and is told as it was.
+    if not isinstance(arguments, dict):
+        arguments = {"arguments": arguments}
+    return ToolCallPart(id=call["id"], name=function["name"], input=arguments)
+
+
+class ChunkReader:
+    """Folds the chunks of one streamed chat completion into `lm15` events.
+
+    A server may send its usage in the last chunk, in a chunk of its own, or never; a reply is whole only when a
+    finish reason was seen.
+    """
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self._started = False
+        self._finish_reason: str | None = None
+        self._usage: Usage | None = None
+
+    def read(self, chunk: Any) -> Iterator[StreamEvent]:
+        """The events of one chunk, possibly none.
+
+        Raises:
+            StreamAssemblyError: the chunk is not a chat completion chunk.
+            ServerError, InvalidRequestError, ContextLengthError: the chunk is the server's error object.
+        """
+        if not isinstance(chunk, dict):
+            raise StreamAssemblyError(f"expected a JSON object, got {type(chunk).__name__}", provider=self._provider)
+        if error := chunk.get("error"):
+            raise chat_error(error, provider=self._provider)
+        if not self._started:
+            self._started = True
+            yield StreamStartEvent(id=chunk.get("id"), model=chunk.get("model"))
+        if usage := chunk.get("usage"):
+            self._usage = _read_usage(usage)
+        for choice in chunk.get("choices") or ():
+            delta = choice.get("delta") or choice.get("message") or {}
+            if thinking := delta.get("reasoning_content") or delta.get("reasoning"):
+                yield StreamDeltaEvent(delta=ThinkingDelta(text=thinking))
+            if text := delta.get("content"):
+                yield StreamDeltaEvent(delta=TextDelta(text=text))
+            self._finish_reason = choice.get("finish_reason") or self._finish_reason
+
+    def end(self) -> StreamEndEvent:
+        """The end event, once the server has nothing more to say.
+
+        Raises:
+            StreamAssemblyError: the reply was cut: no finish reason was ever sent.
+        """
+        if self._finish_reason is None:
+            raise StreamAssemblyError("the reply was cut off before it was finished", provider=self._provider)
+        reason = _FINISH_REASONS.get(self._finish_reason, "stop")
+        return StreamEndEvent(finish_reason=reason, usage=self._usage)
+
+
+def _read_usage(usage: dict[str, Any]) -> Usage:
+    details = usage.get("prompt_tokens_details") or {}
+    return Usage(
+        input_tokens=usage.get("prompt_tokens"),
+        output_tokens=usage.get("completion_tokens"),
+        cache_read_tokens=details.get("cached_tokens"),
+    )
+
+
+_TOO_LONG = ("context_length_exceeded", "exceed_context_size_error")
+
+
+def chat_error(error: Any, *, provider: str, status: int | None = None) -> LM15Error:
+    """The `lm15` error for a server's error object, whichever of the usual shapes it has."""
+    if not isinstance(error, dict):
+        error = {"message": str(error)}
+    message = str(error.get("message") or error)
+    code = error.get("code")
+    if {code, error.get("type")} & set(_TOO_LONG) or "maximum context length" in message:
+        return ContextLengthError(message, provider=provider, status=status)
+    status = status or (code if isinstance(code, int) else 500)
+    kind = ServerError if status >= 500 else InvalidRequestError
+    return kind(message, provider=provider, status=status)

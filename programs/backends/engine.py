@@ -1,0 +1,124 @@
+"""What every backend is: an engine that streams replies, worn by `dspy.LM` (https://dspy.ai, engines of the LM layer).
+
+An engine implements one method, `stream`. `complete`, which is what `dspy.LM` calls, folds that stream and reports each
+event to whoever is `listening`, so that text reaches the user while the reply is still being written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from contextlib import aclosing, contextmanager
+from contextvars import ContextVar
+from functools import cache
+
+from dspy.lm15 import (
+    Message,
+    Request,
+    Response,
+    StreamDeltaEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+    TextDelta,
+    TextPart,
+    ThinkingDelta,
+    ThinkingPart,
+    Usage,
+)
+
+type StreamEvent = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
+type Listener = Callable[[StreamEvent], None]
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Generator[None]:
+    """Have `listener` called with each event of the model calls made inside, as it arrives."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+class AsyncEngine(ABC):
+    """One backend. Errors are `dspy.lm15` errors, so that any DSPy program understands them."""
+
+    @abstractmethod
+    def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:
+        """Yield one start event, the deltas, and one end event. Closing the generator cancels the call."""
+
+    async def complete(self, request: Request) -> Response:
+        """The whole reply. What is cancelled here is cancelled at the backend."""
+        listener = _listener.get()
+        text: list[str] = []
+        thinking: list[str] = []
+        start, end = StreamStartEvent(), StreamEndEvent(finish_reason="stop")
+        async with aclosing(self.stream(request)) as events:
+            async for event in events:
+                if listener is not None:
+                    listener(event)
+                match event:
+                    case StreamDeltaEvent(delta=TextDelta(text=piece)):
+                        text.append(piece)
+                    case StreamDeltaEvent(delta=ThinkingDelta(text=piece)):
+                        thinking.append(piece)
+                    case StreamStartEvent():
+                        start = event
+                    case StreamEndEvent():
+                        end = event
+        parts = [ThinkingPart(text="".join(thinking))] if thinking else []
+        return Response(
+            id=start.id,
+            model=start.model or request.model,
+            message=Message(role="assistant", parts=(*parts, TextPart(text="".join(text)))),
+            finish_reason=end.finish_reason or "stop",
+            usage=end.usage or Usage(),
+        )
+
+    @abstractmethod
+    async def reach(self, within: float) -> None:
+        """See whether the model is there; ask a server for at most `within` seconds.
+
+        Raises:
+            lm15.LM15Error: why it cannot be used.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Let go of connections and threads. The engine is not used afterwards."""
+
+
+class Engine:
+    """The synchronous face that `dspy.LM` also wants: the same engine, driven on one background event loop."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    def complete(self, request: Request) -> Response:
+        """The whole reply, blocking this thread."""
+        return run_sync(self._engine.complete(request))
+
+    def stream(self, request: Request) -> Iterator[StreamEvent]:
+        """The events of the reply, blocking this thread between them."""
+        events = self._engine.stream(request)
+        try:
+            while (event := run_sync(anext(events, None))) is not None:
+                yield event
+        finally:
+            run_sync(events.aclose())
+
+
+@cache
+def _background_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="rants-sync", daemon=True).start()
+    return loop
+
+
+def run_sync[T](coroutine: Coroutine[object, object, T]) -> T:
+    """Run `coroutine` to its end from code that is not async, also inside a notebook's running event loop."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _background_loop()).result()

@@ -1,0 +1,132 @@
+"""The application: `uvicorn server.app:app`, or `create_app(settings)`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from programs import RANTS, Backends
+from server import chat, errors, health, responses, served
+from server.auth import Gatekeeper
+from server.runs import Runs
+from server.settings import Settings
+from server.sse import ClientGone
+from store import Store
+
+logger = logging.getLogger("rants")
+
+_SANE_ID = re.compile(rb"[\w.:-]{1,128}")
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI application. Its settings are read, and its store and backends opened, when it starts.
+
+    Raises (when it starts):
+        ConfigurationError, StoreError: what is configured cannot be used.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        configured = settings or Settings.load()
+        # dspy warns of every reply that was cut; here the client is told.
+        logging.getLogger("dspy").setLevel(logging.ERROR)
+        state = app.state
+        state.settings = configured
+        state.started_at = int(time.time())
+        state.gatekeeper = Gatekeeper(configured.auth, configured.rate_limits)
+        backends = Backends(configured.models, configured.resilience)
+        async with await Store.open(configured.state) as store:
+            rants = RANTS(backends, configured.rlm.rants_one)
+            state.store = store
+            state.doctor = health.Doctor(backends, store, cache=configured.server.health_cache_seconds)
+            state.runs = Runs(
+                rants,
+                store,
+                timeout=configured.resilience.request_timeout_seconds,
+                heartbeat=configured.server.keep_alive_seconds,
+            )
+            warming = asyncio.create_task(backends.warm())
+            await responses.go_on(state.runs, store)
+            try:
+                yield
+            finally:
+                await state.runs.aclose()
+                warming.cancel()
+                with suppress(asyncio.CancelledError):
+                    await warming
+                await backends.aclose()
+
+    app = FastAPI(title="RANTS", version=health.VERSION, lifespan=lifespan)
+    errors.install(app)
+
+    @app.exception_handler(ClientGone)
+    async def on_gone(request: object, error: ClientGone) -> Response:
+        return Response(status_code=499)  # nobody reads it
+
+    for room in (chat, responses, served, health):
+        app.include_router(room.router)
+    app.add_middleware(RequestId)
+    app.add_middleware(BodyLimit, app_state=app)
+    return app
+
+
+class RequestId:
+    """Gives every answer an `x-request-id`: the client's own where it sent one, else a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        theirs = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = theirs if _SANE_ID.fullmatch(theirs) else f"req_{uuid.uuid4().hex}".encode()
+
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+class BodyLimit:
+    """Refuses a body that is longer than `limits.max_request_bytes`, before it fills the memory."""
+
+    def __init__(self, app: ASGIApp, *, app_state: FastAPI) -> None:
+        self._app = app
+        self._state = app_state.state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._state.settings.limits.max_request_bytes
+        read = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > limit:
+                raise HTTPException(413, f"the request is longer than {limit} bytes")
+            return message
+
+        await self._app(scope, receive_within_limit, send)
+
+
+app = create_app()

@@ -1,0 +1,267 @@
+"""`POST /v1/chat/completions`: a run folded into OpenAI's chat completion objects.
+
+Source: https://platform.openai.com/docs/api-reference/chat
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
+from openai.types.chat.chat_completion import Choice
+from openai.types.chat.chat_completion_chunk import Choice as ChunkChoice
+from openai.types.chat.chat_completion_chunk import ChoiceDelta
+from openai.types.completion_usage import CompletionTokensDetails, PromptTokensDetails
+from pydantic import BaseModel, ConfigDict, Field
+
+from programs import Message, Sampling, Transcript, Usage
+from programs.errors import InvalidRequest
+from programs.events import Heartbeat, RunDone, TextDelta
+from server.auth import Admitted
+from server.errors import error_body, sentence, shape
+from server.runs import LiveRun, Runs
+from server.served import served
+from server.sse import EventStream, unless_gone
+from store import Run
+
+router = APIRouter()
+
+_FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
+
+
+class Wire(BaseModel):
+    """A part of a request: what is known is of the right type, what is not known is accepted."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class ToolFunction(Wire):
+    """The function of a tool call."""
+
+    name: str
+    arguments: str
+
+
+class ChatToolCall(Wire):
+    """A call that the assistant made earlier in the conversation."""
+
+    id: str = Field(min_length=1)
+    function: ToolFunction
+
+
+class ChatMessage(Wire):
+    """One message of the conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]] | None = None
+    tool_calls: list[ChatToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class StreamOptions(Wire):
+    """How a stream ends."""
+
+    include_usage: bool | None = None
+
+
+class JSONSchema(Wire):
+    """The schema that a reply must fit."""
+
+    name: str = Field(min_length=1)
+    json_schema: dict[str, Any] = Field(alias="schema", default={})
+    strict: bool | None = None
+
+
+class ResponseFormat(Wire):
+    """Text, any JSON, or JSON that fits a schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JSONSchema | None = None
+
+
+class ChatRequest(Wire):
+    """The body of the request. Only `n: 1` is served."""
+
+    model: str
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    stop: Annotated[str, Field(min_length=1)] | list[Annotated[str, Field(min_length=1)]] | None = None
+    n: Literal[1] | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    response_format: ResponseFormat | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    user: str | None = None
+
+    def transcript(self) -> Transcript:
+        """The conversation in canonical form."""
+        return Transcript(
+            messages=tuple(
+                Message.read(message.model_dump(), param=f"messages[{index}]")
+                for index, message in enumerate(self.messages)
+            )
+        )
+
+    def sampling(self) -> Sampling:
+        """How the reply is to be sampled."""
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        return Sampling(
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            stop=stop,
+            seed=self.seed,
+            frequency_penalty=self.frequency_penalty,
+            presence_penalty=self.presence_penalty,
+            response_format=None if self.response_format is None else constraint(self.response_format),
+        )
+
+
+def constraint(wanted: ResponseFormat) -> dict[str, Any] | None:
+    """The format in chat completions' shape, or None for text.
+
+    Raises:
+        InvalidRequest: a schema is asked for and none is given.
+    """
+    if wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return {"type": "json_object"}
+    if wanted.json_schema is None:
+        raise InvalidRequest(
+            "response_format.json_schema is missing: give the schema that the reply must fit.",
+            param="response_format.json_schema",
+        )
+    described = wanted.json_schema
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": described.name, "schema": described.json_schema, "strict": described.strict},
+    }
+
+
+def refuse_forced_tools(tool_choice: str | dict[str, Any] | None) -> None:
+    """Tools are offered to the model, not yet called by it: a request that insists on a call cannot be served.
+
+    Raises:
+        InvalidRequest: `tool_choice` is `required` or names a function.
+    """
+    if tool_choice is not None and tool_choice not in ("auto", "none"):
+        raise InvalidRequest(
+            "tool_choice must be 'auto' or 'none': this server cannot yet be made to call a tool.",
+            param="tool_choice",
+            code="unsupported_value",
+        )
+
+
+@router.post("/v1/chat/completions", response_model=None)
+async def create(request: Request, body: ChatRequest, tenant: Admitted) -> Response:
+    """Answer a conversation, whole or as a stream of chunks."""
+    served(request, body.model)
+    refuse_forced_tools(body.tool_choice)
+    runs: Runs = request.app.state.runs
+    asked = Run(
+        id=f"chatcmpl-{uuid.uuid4().hex}",
+        tenant=tenant,
+        model=body.model,
+        background=False,
+        created_at=time.time(),
+        request={},
+        previous=None,
+        session_key=request.headers.get("x-session-id"),
+        transcript=body.transcript(),
+    )
+    run = await runs.start(asked, body.sampling(), kept=body.store is not False)
+    try:
+        if body.stream:
+            await unless_gone(request, run.begun())
+            include_usage = bool(body.stream_options and body.stream_options.include_usage)
+            return EventStream(_frames(run, include_usage), hung_up=run.cancel)
+        done = await unless_gone(request, run.finished())
+    except BaseException:
+        run.cancel()
+        raise
+    completion = _completion(run, done)
+    return Response(completion.model_dump_json(exclude_unset=True), media_type="application/json")
+
+
+def _completion(run: LiveRun, done: RunDone) -> ChatCompletion:
+    message = ChatCompletionMessage(role="assistant", content=done.text, refusal=None)
+    choice = Choice(index=0, message=message, logprobs=None, finish_reason=_finish_reason(done))
+    return ChatCompletion(
+        id=run.asked.id,
+        object="chat.completion",
+        created=int(run.asked.created_at),
+        model=run.asked.model,
+        choices=[choice],
+        usage=_usage(done.usage),
+    )
+
+
+async def _frames(run: LiveRun, include_usage: bool) -> AsyncGenerator[bytes]:
+    """The chunks of a stream, each as one server-sent event."""
+    base: dict[str, Any] = {
+        "id": run.asked.id,
+        "object": "chat.completion.chunk",
+        "created": int(run.asked.created_at),
+        "model": run.asked.model,
+    }
+    # With include_usage every chunk has the key, and only the last one a value.
+    if include_usage:
+        base["usage"] = None
+
+    def chunk(delta: ChoiceDelta, finish_reason: str | None = None) -> bytes:
+        choice = ChunkChoice(index=0, delta=delta, logprobs=None, finish_reason=finish_reason)
+        return _frame(ChatCompletionChunk(**base, choices=[choice]))
+
+    yield chunk(ChoiceDelta(role="assistant", content=""))
+    async for event in run.follow():
+        match event:
+            case TextDelta(text):
+                yield chunk(ChoiceDelta(content=text))
+            case Heartbeat():
+                yield b": keep-alive\n\n"
+            case RunDone() as done:
+                if run.failure is not None:
+                    found = shape(run.failure)
+                    error = error_body(sentence(run.failure), found.type, code=found.code)
+                    yield b"data: " + json.dumps(error).encode() + b"\n\n"
+                    return
+                yield chunk(ChoiceDelta(), _finish_reason(done))
+                if include_usage:
+                    usage = {**base, "usage": _usage(done.usage)}
+                    yield _frame(ChatCompletionChunk(**usage, choices=[]))
+    yield b"data: [DONE]\n\n"
+
+
+def _finish_reason(done: RunDone) -> str:
+    return _FINISH.get(done.reason or "", "stop")
+
+
+def _usage(usage: Usage) -> CompletionUsage:
+    return CompletionUsage(
+        prompt_tokens=usage.prompt,
+        completion_tokens=usage.completion,
+        total_tokens=usage.prompt + usage.completion,
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=usage.cached),
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=0),
+    )
+
+
+def _frame(chunk: ChatCompletionChunk) -> bytes:
+    return b"data: " + chunk.model_dump_json(exclude_unset=True).encode() + b"\n\n"

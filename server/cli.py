@@ -1,0 +1,203 @@
+"""The `rants` command."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from server.settings import Settings
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+bench = typer.Typer(no_args_is_help=True, help="Measure RANTS beside its neighbours.")
+app.add_typer(bench, name="bench")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command; an error that the user can mend is one sentence, not a traceback."""
+    try:
+        app()
+    except Exception as error:
+        # Imported late, as everything here is: `rants --help` should not wait for dspy.
+        from programs.errors import RantsError
+
+        if not isinstance(error, RantsError):
+            raise
+        err.print(f"[red]rants:[/red] {escape(str(error))}")
+        sys.exit(1)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+) -> None:
+    """Serve the OpenAI-compatible /v1 until interrupted."""
+    settings = _settings()
+    where = settings.server.model_copy(
+        update={key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    )
+    settings = settings.model_copy(update={"server": where})
+
+    import uvicorn
+
+    from server.app import create_app
+
+    logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    config = uvicorn.Config(
+        create_app(settings), host=where.host, port=where.port, log_level=log_level, timeout_graceful_shutdown=5
+    )
+    socket = config.bind_socket()
+    address = f"http://{where.host}:{socket.getsockname()[1]}"
+    for line in _banner(settings, address):
+        out.print(line)
+    uvicorn.Server(config).run(sockets=[socket])
+
+
+def _banner(settings: Settings, address: str) -> Iterator[str]:
+    from programs.backends import ROLES
+    from server.health import VERSION
+
+    name = settings.rlm.rants_one.name
+    yield f"[bold]RANTS {VERSION}[/bold] listens on [bold]{address}/v1[/bold] (health: {address}/health)"
+    for role in ROLES:
+        if entry := getattr(settings.models, role):
+            where = entry.base_url or "in this process"
+            yield f"  {role}: {entry.provider} {entry.model or 'the first model it lists'} ({where})"
+    yield f"  store: {settings.state.sqlite_path}"
+    key = "one of your API keys" if settings.auth.enabled else "any text"
+    yield "Point your client here:"
+    yield f'  OpenAI SDK:   OpenAI(base_url="{address}/v1", api_key=<{key}>), model="{name}"'
+    provider = (
+        f'"npm": "@ai-sdk/openai-compatible", "options": {{"baseURL": "{address}/v1"}}, "models": {{"{name}": {{}}}}'
+    )
+    yield escape(f'  opencode.json: {{"provider": {{"rants": {{{provider}}}}}, "model": "rants/{name}"}}')
+    yield f"  curl:         curl {address}/v1/models"
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    context: Annotated[list[str] | None, typer.Option(help="A file to ask about; - is standard input.")] = None,
+) -> None:
+    """Answer one question in the terminal, without a server."""
+    settings = _settings()
+    texts = [_read(name) for name in context or ()]
+    asyncio.run(_ask(settings, question, "\n\n".join(texts) if texts else None))
+
+
+def _read(name: str) -> str:
+    if name == "-":
+        return sys.stdin.read()
+    try:
+        return Path(name).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{name}: {error}") from error
+
+
+async def _ask(settings: Settings, question: str, context: str | None) -> None:
+    from programs import RANTS, Backends, Session
+    from programs.events import RunDone, TextDelta
+    from programs.rants import transcript_of
+
+    logging.getLogger("dspy").setLevel(logging.ERROR)
+    backends = Backends(settings.models, settings.resilience)
+    session = Session(id="ask", transcript=transcript_of(question, context))
+    try:
+        async with aclosing(RANTS(backends, settings.rlm.rants_one).run(session)) as events:
+            async for event in events:
+                match event:
+                    case TextDelta(text):
+                        sys.stdout.write(text)
+                        sys.stdout.flush()
+                    case RunDone(outcome="incomplete", reason=reason):
+                        err.print(f"\n[yellow]The answer was cut: {reason}.[/yellow]", end="")
+    finally:
+        await backends.aclose()
+    sys.stdout.write("\n")
+
+
+@app.command()
+def doctor() -> None:
+    """Check the configuration, the database and every backend, and say what to mend."""
+    settings = _settings()
+    out.print("[green]ok[/green]   configuration")
+    if not asyncio.run(_doctor(settings)):
+        sys.exit(1)
+
+
+async def _doctor(settings: Settings) -> bool:
+    from programs import Backends
+    from programs.errors import RantsError
+    from store import Store
+
+    well = True
+
+    def say(what: str, error: str | None, mend: str) -> None:
+        nonlocal well
+        if error is None:
+            out.print(f"[green]ok[/green]   {escape(what)}")
+        else:
+            well = False
+            out.print(f"[red]no[/red]   {escape(what)}: {escape(error)}\n     {escape(mend)}")
+
+    path = settings.state.sqlite_path
+    try:
+        async with await Store.open(settings.state) as store:
+            await store.check()
+        say(f"database {path}", None, "")
+    except RantsError as error:
+        say(f"database {path}", str(error), "Set state.sqlite_path (RANTS_STATE__SQLITE_PATH) to a file you can write.")
+    try:
+        backends = Backends(settings.models, settings.resilience)
+    except RantsError as error:
+        say("backends", str(error), "Set model: under models: in config.yaml.")
+        return False
+    try:
+        for health in await backends.health(within=5.0):
+            what = f"{health.role}: {health.provider} {health.model} ({health.latency * 1000:.0f} ms)"
+            entry = f"models.{health.role}"
+            say(
+                what,
+                health.error,
+                f"Start that server, or correct {entry}.base_url and {entry}.api_key in config.yaml.",
+            )
+    finally:
+        await backends.aclose()
+    return well
+
+
+@app.command()
+def pull(
+    name: Annotated[str | None, typer.Argument(help="Which weights; without it the catalogue is shown.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Another address of the model hub.")] = None,
+) -> None:
+    """Fetch a better local model from the model hub, resumably, and check its bytes."""
+    from programs.backends.catalogue import CATALOGUE, pull
+    from programs.settings import MODELS_FOLDER
+
+    if name is None:
+        for known, weights in CATALOGUE.items():
+            out.print(f"{known:24} {weights.size / 2**20:6.0f} MiB  {weights.description}")
+        return
+    path = pull(name, folder=MODELS_FOLDER.expanduser(), endpoint=endpoint)
+    out.print(f"{path}\nTo use it, put [bold]model: {name}[/bold] under models.generator in config.yaml.")
+
+
+def _settings() -> Settings:
+    from server.settings import Settings
+
+    return Settings.load()

@@ -1,0 +1,82 @@
+"""`/health`: whether the process lives, whether it can serve, and how its backends do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from programs import Backends
+from programs.errors import StoreError
+from store import Store
+
+router = APIRouter()
+
+VERSION = version("rants")
+
+
+class Doctor:
+    """Looks at the backends and the store, and remembers what it saw for `cache` seconds."""
+
+    def __init__(self, backends: Backends, store: Store, *, cache: float) -> None:
+        self._backends = backends
+        self._store = store
+        self._cache = cache
+        self._seen: tuple[float, dict[str, Any]] | None = None
+        self._looking = asyncio.Lock()
+
+    async def report(self) -> dict[str, Any]:
+        """The report as `/health` sends it; `ready` is whether a question could be answered now."""
+        async with self._looking:
+            if self._seen is None or time.monotonic() - self._seen[0] > self._cache:
+                self._seen = (time.monotonic(), await self._look())
+            return self._seen[1]
+
+    async def _look(self) -> dict[str, Any]:
+        try:
+            await self._store.check()
+            store: dict[str, Any] = {"ok": True, "error": None}
+        except StoreError as error:
+            store = {"ok": False, "error": str(error)}
+        backends = {
+            health.role: {
+                "provider": health.provider,
+                "model": health.model,
+                "reachable": health.error is None,
+                "latency_ms": round(health.latency * 1000, 1),
+                "error": health.error,
+            }
+            for health in await self._backends.health()
+        }
+        well = store["ok"] and all(backend["reachable"] for backend in backends.values())
+        return {
+            "status": "ok" if well else "degraded",
+            "version": VERSION,
+            "ready": store["ok"] and backends.get("generator", {}).get("reachable", True),
+            "store": store,
+            "backends": backends,
+        }
+
+
+@router.get("/health")
+async def health(request: Request) -> dict[str, Any]:
+    """Version, store, and each backend's reachability and latency. Always 200: read `status`."""
+    report: dict[str, Any] = await request.app.state.doctor.report()
+    return report
+
+
+@router.get("/health/live")
+async def live() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/health/ready")
+async def ready(request: Request) -> JSONResponse:
+    """200 when a question could be answered now, else 503."""
+    report = await request.app.state.doctor.report()
+    return JSONResponse({"status": "ok" if report["ready"] else "not ready"}, 200 if report["ready"] else 503)

@@ -1,0 +1,431 @@
+"""`/v1/responses`: asking, and reading back, cancelling, deleting and re-joining what was asked.
+
+Source: https://platform.openai.com/docs/api-reference/responses and the Open Responses specification.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import Field
+
+from programs import Message, Sampling, Transcript
+from programs.errors import InvalidRequest, NotFound
+from programs.events import Event, RunDone
+from programs.transcript import ToolCall, read_text
+from server.auth import Admitted, Tenant
+from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_forced_tools
+from server.response_events import Answer, ResponseFold
+from server.runs import LiveRun, Runs, ending, replay
+from server.served import served
+from server.settings import Settings
+from server.sse import EventStream, unless_gone
+from store import Run, Store, StoredRun
+
+router = APIRouter()
+
+
+class TextFormat(Wire):
+    """Text, any JSON, or JSON that fits a schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    name: str | None = None
+    json_schema: dict[str, Any] | None = Field(alias="schema", default=None)
+    strict: bool | None = None
+
+
+class TextConfig(Wire):
+    """How the text is to look."""
+
+    format: TextFormat | None = None
+
+
+class ResponsesRequest(Wire):
+    """The body of the request. Input items may come without `id` and `type`, as some clients send them."""
+
+    model: str | None = None
+    input: str | list[dict[str, Any]] = Field(default=[])
+    instructions: str | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    stream: bool | None = None
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    previous_response_id: str | None = None
+    store: bool | None = None
+    metadata: dict[str, str] | None = None
+    text: TextConfig | None = None
+    include: list[str] | None = None
+    background: bool | None = None
+    parallel_tool_calls: bool | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    user: str | None = None
+    reasoning: dict[str, Any] | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    top_logprobs: int | None = None
+    max_tool_calls: int | None = None
+
+    def sampling(self) -> Sampling:
+        """How the reply is to be sampled."""
+        wanted = self.text.format if self.text and self.text.format else TextFormat(type="text")
+        schema = None
+        if wanted.type == "json_schema" and wanted.json_schema is not None:
+            schema = JSONSchema(name=wanted.name or "reply", schema=wanted.json_schema, strict=wanted.strict)
+        return Sampling(
+            max_tokens=self.max_output_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            response_format=constraint(ResponseFormat(type=wanted.type, json_schema=schema)),
+        )
+
+    def echo(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """What the response object repeats of the request; `defaults` are the generator's own parameters."""
+        said = self.model_dump(by_alias=True)
+
+        def effective(name: str, otherwise: float) -> Any:
+            return next(value for value in (said.get(name), defaults.get(name), otherwise) if value is not None)
+
+        return {
+            "instructions": self.instructions,
+            "metadata": self.metadata or {},
+            "tools": self.tools or [],
+            "tool_choice": "auto" if self.tool_choice is None else self.tool_choice,
+            "parallel_tool_calls": self.parallel_tool_calls is not False,
+            "temperature": effective("temperature", 1.0),
+            "top_p": effective("top_p", 1.0),
+            "presence_penalty": effective("presence_penalty", 0.0),
+            "frequency_penalty": effective("frequency_penalty", 0.0),
+            "max_output_tokens": self.max_output_tokens,
+            "max_tool_calls": self.max_tool_calls,
+            "previous_response_id": self.previous_response_id,
+            "text": {
+                "format": {"type": "text"},
+                **{key: value for key, value in (said["text"] or {}).items() if value},
+            },
+            "reasoning": self.reasoning,
+            "truncation": self.truncation or "disabled",
+            "background": bool(self.background),
+            "store": self.store is not False,
+            "service_tier": self.service_tier or "default",
+            "safety_identifier": self.safety_identifier,
+            "prompt_cache_key": self.prompt_cache_key,
+            "top_logprobs": self.top_logprobs or 0,
+            "user": self.user,
+        }
+
+
+@router.post("/v1/responses", response_model=None)
+async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> Response:
+    """Answer, whole or streamed, now or in the background."""
+    name: str = request.app.state.settings.rlm.rants_one.name
+    served(request, body.model if body.model is not None else name)
+    refuse_forced_tools(body.tool_choice)
+    if body.background and body.store is False:
+        raise InvalidRequest(
+            "A background response has to be stored: leave out store, or set it to true.", param="store"
+        )
+    settings: Settings = request.app.state.settings
+    sampling = body.sampling()
+    asked = {
+        "echo": body.echo(settings.models.generator.parameters),
+        "sampling": sampling.model_dump(mode="json", exclude_defaults=True),
+    }
+    run = await _runs(request).start(
+        Run(
+            id=f"resp_{uuid.uuid4().hex}",
+            tenant=tenant,
+            model=name,
+            background=bool(body.background),
+            created_at=time.time(),
+            request=asked,
+            previous=body.previous_response_id,
+            session_key=request.headers.get("x-session-id"),
+            transcript=await _conversation(request, body, tenant),
+        ),
+        sampling,
+        instructions=body.instructions,
+        kept=body.store is not False,
+    )
+    if body.background:
+        if body.stream:
+            return EventStream(_frames(run.asked, run.follow()), hung_up=_nothing)
+        return _object(ResponseFold(run.asked).queued())
+    try:
+        if body.stream:
+            await unless_gone(request, run.begun())
+            return EventStream(_frames(run.asked, run.follow()), hung_up=run.cancel)
+        done = await unless_gone(request, run.finished())
+    except BaseException:
+        run.cancel()
+        raise
+    return _object(ResponseFold(run.asked).answer(done))
+
+
+@router.get("/v1/responses/{response_id}", response_model=None)
+async def get(
+    request: Request,
+    response_id: str,
+    tenant: Tenant,
+    stream: bool = False,
+    starting_after: Annotated[int | None, Query(ge=0)] = None,
+) -> Response:
+    """Read a response back; with `stream`, join its events after number `starting_after`."""
+    live = _runs(request).get(tenant, response_id)
+    if live is not None:
+        if stream:
+            return EventStream(_frames(live.asked, live.follow(), after=starting_after), hung_up=_nothing)
+        return _object(ResponseFold(live.asked).so_far(live.events))
+    stored = await _kept(request, tenant, response_id)
+    if stream:
+        events = _each(replay(stored))
+        return EventStream(_frames(stored, events, after=starting_after), hung_up=_nothing)
+    return _object(ResponseFold(stored).answer(ending(stored)))
+
+
+@router.delete("/v1/responses/{response_id}", response_model=None)
+async def delete(request: Request, response_id: str, tenant: Tenant) -> JSONResponse:
+    """Forget a response; one that is still running is cancelled first."""
+    if live := _runs(request).get(tenant, response_id):
+        await _stop(live)
+    if not await _store(request).delete(tenant, response_id):
+        raise _missing(response_id)
+    return JSONResponse({"id": response_id, "object": "response", "deleted": True})
+
+
+@router.post("/v1/responses/{response_id}/cancel", response_model=None)
+async def cancel(request: Request, response_id: str, tenant: Tenant) -> Response:
+    """Stop a background response; one that is over is returned as it is."""
+    live = _runs(request).get(tenant, response_id)
+    if live is not None:
+        if not live.asked.background:
+            raise InvalidRequest("Only a background response can be cancelled by its id.", param="response_id")
+        return _object(ResponseFold(live.asked).answer(await _stop(live)))
+    stored = await _kept(request, tenant, response_id)
+    if not stored.background:
+        raise InvalidRequest("Only a background response can be cancelled by its id.", param="response_id")
+    return _object(ResponseFold(stored).answer(ending(stored)))
+
+
+@router.get("/v1/responses/{response_id}/input_items")
+async def input_items(
+    request: Request,
+    response_id: str,
+    tenant: Tenant,
+    *,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Literal["asc", "desc"] = "desc",
+    after: str | None = None,
+) -> dict[str, Any]:
+    """What the response was given, a page at a time: the whole conversation, newest first unless asked otherwise."""
+    live = _runs(request).get(tenant, response_id)
+    if live is not None:
+        transcript = live.asked.transcript
+    else:
+        await _kept(request, tenant, response_id)
+        transcript = await _store(request).transcript(tenant, response_id, output=False)
+    items = list(_items(transcript))
+    if order == "desc":
+        items.reverse()
+    if after is not None:
+        position = next((index for index, item in enumerate(items) if item["id"] == after), None)
+        if position is None:
+            raise NotFound(f"The response has no input item {after!r}.", param="after")
+        items = items[position + 1 :]
+    page = items[:limit]
+    return {
+        "object": "list",
+        "data": page,
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
+        "has_more": len(items) > limit,
+    }
+
+
+async def go_on(runs: Runs, store: Store) -> None:
+    """Take up the background responses that a crash or a restart left unfinished: each is asked again."""
+    for stored in await store.unfinished():
+        asked = Run(
+            id=stored.id,
+            tenant=stored.tenant,
+            model=stored.model,
+            background=True,
+            created_at=stored.created_at,
+            request=stored.request,
+            previous=stored.previous,
+            transcript=await store.transcript(stored.tenant, stored.id, output=False),
+        )
+        sampling = Sampling.model_validate(stored.request["sampling"])
+        runs.go_on(asked, sampling, instructions=stored.request["echo"]["instructions"])
+
+
+async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -> Transcript:
+    """What was said before and what is said now.
+
+    Raises:
+        NotFound: there is no such previous response.
+        InvalidRequest: it is still being written, or nothing at all is said.
+    """
+    said = read_input(body.input)
+    if body.previous_response_id is None:
+        if not said and not body.instructions:
+            raise InvalidRequest("input is missing: say something.", param="input", code="missing_required_parameter")
+        return Transcript(messages=said)
+    previous = body.previous_response_id
+    if _runs(request).get(tenant, previous) is not None:
+        raise InvalidRequest(f"Response {previous!r} is still being written.", param="previous_response_id")
+    if await _store(request).run(tenant, previous) is None:
+        raise NotFound(
+            f"Previous response with id {previous!r} not found.",
+            param="previous_response_id",
+            code="previous_response_not_found",
+        )
+    before = await _store(request).transcript(tenant, previous, output=True)
+    return before.append(*said)
+
+
+def read_input(given: str | list[dict[str, Any]]) -> tuple[Message, ...]:
+    """The messages that the input says.
+
+    A call that follows an assistant's message or another call belongs to the same turn. Items of kinds that say
+    nothing to a model here (reasoning, for example) are left out.
+
+    Raises:
+        InvalidRequest: an item is not readable; `param` says which.
+    """
+    if isinstance(given, str):
+        return (Message(role="user", content=given),) if given else ()
+    messages: list[Message] = []
+    for index, item in enumerate(given):
+        param = f"input[{index}]"
+        kind = item.get("type") or ("message" if "role" in item else None)
+        if kind == "message":
+            messages.append(_read_message(item, param))
+        elif "output" in item and "call_id" in item:
+            output = item["output"]
+            text = output if isinstance(output, str) else read_text(output, param=f"{param}.output")
+            messages.append(Message(role="tool", content=text, tool_call_id=str(item["call_id"])))
+        elif "call_id" in item and "name" in item:
+            call = ToolCall(
+                id=str(item["call_id"]),
+                name=str(item["name"]),
+                arguments=str(item.get("arguments", item.get("input", ""))),
+            )
+            if messages and messages[-1].role == "assistant":
+                calls = (*messages[-1].tool_calls, call)
+                messages[-1] = messages[-1].model_copy(update={"tool_calls": calls})
+            else:
+                messages.append(Message(role="assistant", tool_calls=(call,)))
+        elif kind is None:
+            raise InvalidRequest(f"{param} has neither a type nor a role.", param=param)
+        elif kind == "item_reference":
+            raise InvalidRequest(
+                f"{param} refers to an item by its id; send the item itself, or previous_response_id.", param=param
+            )
+    return tuple(messages)
+
+
+def _read_message(item: dict[str, Any], param: str) -> Message:
+    role = item.get("role")
+    if role not in ("system", "developer", "user", "assistant"):
+        raise InvalidRequest(
+            f"{param}.role should be 'system', 'developer', 'user' or 'assistant', not {role!r}.", param=f"{param}.role"
+        )
+    content = item.get("content")
+    parts_are_objects = isinstance(content, list) and all(isinstance(part, dict) for part in content)
+    if not (content is None or isinstance(content, str) or parts_are_objects):
+        raise InvalidRequest(f"{param}.content should be text or a list of parts.", param=f"{param}.content")
+    return Message(role=role, content=read_text(content, param=f"{param}.content"))
+
+
+def _items(transcript: Transcript) -> Iterator[dict[str, Any]]:
+    """A transcript as input items; an item's id says where in which conversation it stands."""
+    for message, digest in zip(transcript.messages, transcript.prefixes, strict=True):
+        name = digest.hex()
+        if message.role == "tool":
+            output = {"call_id": message.tool_call_id, "output": message.content, "status": "completed"}
+            yield {"id": f"fco_{name}", "type": "function_call_output", **output}
+            continue
+        if message.content or not message.tool_calls:
+            kind = "output_text" if message.role == "assistant" else "input_text"
+            part: dict[str, Any] = {"type": kind, "text": message.content}
+            if kind == "output_text":
+                part["annotations"] = []
+            said = {"role": message.role, "status": "completed", "content": [part]}
+            yield {"id": f"msg_{name}", "type": "message", **said}
+        for position, call in enumerate(message.tool_calls):
+            made = {"call_id": call.id, "name": call.name, "arguments": call.arguments, "status": "completed"}
+            yield {"id": f"fc_{name}{position:02d}", "type": "function_call", **made}
+
+
+async def _kept(request: Request, tenant: str, response_id: str) -> StoredRun:
+    """A response that is over, from the store.
+
+    Raises:
+        NotFound: there is none of that id, or it is another tenant's.
+    """
+    stored = await _store(request).run(tenant, response_id) if response_id.startswith("resp_") else None
+    if stored is None:
+        raise _missing(response_id)
+    return stored
+
+
+async def _stop(live: LiveRun) -> RunDone:
+    live.cancel()
+    while (done := live.done) is None:
+        async for _ in live.follow():
+            pass
+    return done
+
+
+async def _frames(
+    asked: Run | StoredRun, events: AsyncIterable[Event], *, after: int | None = None
+) -> AsyncGenerator[bytes]:
+    """A run's events as server-sent events, from number `after` + 1 on."""
+    fold = ResponseFold(asked)
+    for event in fold.opening():
+        if after is None or event.sequence_number > after:
+            yield _frame(event)
+    async for happened in events:
+        for event in fold.on(happened):
+            if after is None or event.sequence_number > after:
+                yield _frame(event)
+
+
+def _frame(event: Any) -> bytes:
+    data = event.model_dump_json(exclude_unset=True, warnings=False)
+    return f"event: {event.type}\ndata: {data}\n\n".encode()
+
+
+def _object(answer: Answer) -> Response:
+    return Response(answer.model_dump_json(exclude_unset=True, warnings=False), media_type="application/json")
+
+
+async def _each(events: list[Event]) -> AsyncGenerator[Event]:
+    for event in events:
+        yield event
+
+
+def _missing(response_id: str) -> NotFound:
+    return NotFound(f"Response with id {response_id!r} not found.", param="response_id", code="response_not_found")
+
+
+def _nothing() -> None:
+    """A client that only listens may leave; the run goes on."""
+
+
+def _runs(request: Request) -> Runs:
+    runs: Runs = request.app.state.runs
+    return runs
+
+
+def _store(request: Request) -> Store:
+    store: Store = request.app.state.store
+    return store

@@ -1,0 +1,271 @@
+"""The runs that are alive in this process: started, followed by any number of clients, cancelled, written down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import dspy
+
+from programs import RANTS, Message, Sampling, Session, Transcript, Usage
+from programs.errors import BackendTimeout, RantsError
+from programs.events import Event, Heartbeat, RunDone, StepDone, TextDelta
+from server.errors import sentence, shape
+from store import Finished, Run, Store, StoredRun
+
+logger = logging.getLogger("rants")
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """One run: what was asked, every event so far, and the task that drives it.
+
+    Attributes:
+        kept: whether it is written down; otherwise only what it cost is.
+        failure: the error behind a `RunDone` that says `failed`.
+        over: the loop has ended and what is left is to write it down, which nothing interrupts.
+    """
+
+    asked: Run
+    kept: bool
+    events: list[Event] = field(default_factory=list)
+    failure: BaseException | None = None
+    task: asyncio.Task[None] | None = None
+    over: bool = False
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def append(self, event: Event) -> None:
+        """Let every follower know."""
+        self.events.append(event)
+        self._news.set()
+        self._news = asyncio.Event()
+
+    @property
+    def done(self) -> RunDone | None:
+        """The last event, once the run is over."""
+        last = self.events[-1] if self.events else None
+        return last if isinstance(last, RunDone) else None
+
+    async def follow(self) -> AsyncGenerator[Event]:
+        """Every event from the first on, as it happens."""
+        position = 0
+        while True:
+            while position < len(self.events):
+                yield self.events[position]
+                position += 1
+            if self.done:
+                return
+            await self._news.wait()
+
+    async def begun(self) -> None:
+        """Wait for the first event.
+
+        Raises:
+            RantsError: the run failed before it said anything.
+        """
+        while not self.events:
+            await self._news.wait()
+        if self.failure is not None and len(self.events) == 1:
+            raise self.failure
+
+    async def finished(self) -> RunDone:
+        """Wait for the end.
+
+        Raises:
+            RantsError: the run failed.
+        """
+        while (done := self.done) is None:
+            await self._news.wait()
+        if self.failure is not None:
+            raise self.failure
+        return done
+
+    def cancel(self) -> None:
+        """Stop everything the run has started. It still ends with a `RunDone`."""
+        if self.task is not None and not self.over:
+            self.task.cancel()
+
+
+class Runs:
+    """Starts runs of one RANTS program and keeps those that are alive.
+
+    Args:
+        rants: the loop.
+        store: where runs are written down.
+        timeout: seconds that one run may take.
+        heartbeat: seconds of silence after which a run says that it is alive.
+    """
+
+    def __init__(self, rants: RANTS, store: Store, *, timeout: float, heartbeat: float) -> None:
+        self._rants = rants
+        self._store = store
+        self._timeout = timeout
+        self._heartbeat = heartbeat
+        self._alive: dict[tuple[str, str], LiveRun] = {}
+
+    async def start(
+        self, asked: Run, sampling: Sampling, *, instructions: str | None = None, kept: bool = True
+    ) -> LiveRun:
+        """Begin a run. A background run is written down before this returns, so that it survives a crash.
+
+        Raises:
+            StoreError: it could not be written down.
+        """
+        if asked.background:
+            await self._store.begin(asked)
+        return self.go_on(asked, sampling, instructions=instructions, kept=kept)
+
+    def go_on(self, asked: Run, sampling: Sampling, *, instructions: str | None = None, kept: bool = True) -> LiveRun:
+        """Drive a run that is written down already, or that need not be."""
+        run = LiveRun(asked, kept)
+        self._alive[asked.tenant, asked.id] = run
+        transcript = asked.transcript
+        if instructions:
+            transcript = Transcript(messages=(Message(role="system", content=instructions), *transcript.messages))
+        # Started at once, so that even a run which is cancelled right away ends as every other does.
+        session = Session(id=asked.id, transcript=transcript)
+        loop = asyncio.get_running_loop()
+        run.task = asyncio.Task(self._drive(run, session, sampling), loop=loop, eager_start=True)
+        return run
+
+    def get(self, tenant: str, run_id: str) -> LiveRun | None:
+        """The run, while it is alive and belongs to `tenant`."""
+        return self._alive.get((tenant, run_id))
+
+    def __len__(self) -> int:
+        return len(self._alive)
+
+    async def aclose(self) -> None:
+        """Cancel what is alive and wait until it is written down."""
+        tasks = [run.task for run in self._alive.values() if run.task is not None]
+        for run in self._alive.values():
+            run.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _drive(self, run: LiveRun, session: Session, sampling: Sampling) -> None:
+        started = time.perf_counter()
+        beat = _Heartbeats(run, self._heartbeat)
+        try:
+            done = await self._outcome(run, session, sampling)
+        finally:
+            run.over = True
+            beat.stop()
+        try:
+            await self._write_down(run, done, time.perf_counter() - started)
+        except RantsError as error:
+            # The client must not believe in an answer that is not there tomorrow.
+            done = _failed(run, error)
+        finally:
+            del self._alive[run.asked.tenant, run.asked.id]
+        run.append(done)
+
+    async def _outcome(self, run: LiveRun, session: Session, sampling: Sampling) -> RunDone:
+        """Run the loop to its end, whatever that is."""
+        try:
+            async with asyncio.timeout(self._timeout) as deadline:
+                # dspy would keep every prompt; a server must not.
+                with dspy.context(disable_history=True, trace=None):
+                    async with aclosing(self._rants.run(session, sampling)) as events:
+                        async for event in events:
+                            if isinstance(event, RunDone):
+                                return event
+                            run.append(event)
+            raise AssertionError("a run ended without saying how")
+        except asyncio.CancelledError:
+            return RunDone("cancelled", _text(run.events), _usage(run.events))
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            late = BackendTimeout(f"The answer took longer than {self._timeout:g} seconds.", backend="generator")
+            late.__cause__ = error
+            return _failed(run, late)
+        except Exception as error:
+            if not isinstance(error, RantsError):
+                logger.exception("a bug in run %s", run.asked.id)
+            return _failed(run, error)
+
+    async def _write_down(self, run: LiveRun, done: RunDone, seconds: float) -> None:
+        steps = [event for event in run.events if isinstance(event, StepDone)]
+        asked = run.asked
+        finished = Finished(
+            done=done,
+            steps=tuple(steps),
+            timeline=timeline(run.events),
+            completed_at=done.at,
+            output=(Message(role="assistant", content=done.text),) if done.text else (),
+            seconds=seconds,
+        )
+        if not run.kept:
+            await self._store.spent(asked.tenant, asked.id, done, completed_at=done.at, seconds=seconds)
+        elif asked.background:
+            await self._store.finish(asked.tenant, asked.id, finished)
+        else:
+            await self._store.record(asked, finished)
+
+
+class _Heartbeats:
+    """Appends a `Heartbeat` to a run after each `seconds` in which it said nothing."""
+
+    def __init__(self, run: LiveRun, seconds: float) -> None:
+        self._run = run
+        self._seconds = seconds
+        self._seen = 0
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._beat)
+
+    def _beat(self) -> None:
+        if len(self._run.events) == self._seen:
+            self._run.append(Heartbeat())
+        self._seen = len(self._run.events)
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._beat)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+
+def timeline(events: Sequence[Event]) -> tuple[int, ...]:
+    """How the text was cut as it was streamed: the length of each delta, and 0 for each heartbeat."""
+    cuts: list[int] = []
+    for event in events:
+        match event:
+            case TextDelta(text):
+                cuts.append(len(text))
+            case Heartbeat():
+                cuts.append(0)
+    return tuple(cuts)
+
+
+def ending(stored: StoredRun) -> RunDone:
+    """The last event of a run that is over."""
+    assert stored.status != "queued"  # noqa: S101
+    assert stored.status != "in_progress"  # noqa: S101
+    at = stored.completed_at or stored.created_at
+    return RunDone(stored.status, stored.text, stored.usage, stored.reason, stored.message, at)
+
+
+def replay(stored: StoredRun) -> list[Event]:
+    """The events of a run that is over, as they were streamed: the inverse of `timeline`."""
+    done = ending(stored)
+    events: list[Event] = []
+    position = 0
+    for length in stored.timeline:
+        events.append(TextDelta(done.text[position : position + length]) if length else Heartbeat())
+        position += length
+    return [*events, done]
+
+
+def _text(events: Sequence[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def _usage(events: Sequence[Event]) -> Usage:
+    return sum((event.usage for event in events if isinstance(event, StepDone)), Usage())
+
+
+def _failed(run: LiveRun, error: BaseException) -> RunDone:
+    run.failure = error
+    return RunDone("failed", _text(run.events), _usage(run.events), shape(error).code, sentence(error))

@@ -1,0 +1,46 @@
+"""`GET /v1/models`: the one model that clients see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from programs.errors import NotFound
+from server.auth import Tenant
+
+router = APIRouter()
+
+
+def served(request: Request, model: str) -> None:
+    """See that `model` is the one that is served.
+
+    Raises:
+        NotFound: it is another.
+    """
+    name = request.app.state.settings.rlm.rants_one.name
+    if model != name:
+        raise NotFound(
+            f"The model {model!r} does not exist here; this server serves {name!r}.",
+            param="model",
+            code="model_not_found",
+        )
+
+
+@router.get("/v1/models")
+async def list_models(request: Request, tenant: Tenant) -> dict[str, Any]:
+    """All there is: one."""
+    return {"object": "list", "data": [_model(request)]}
+
+
+@router.get("/v1/models/{model}")
+async def get_model(request: Request, model: str, tenant: Tenant) -> dict[str, Any]:
+    """That one, by name."""
+    served(request, model)
+    return _model(request)
+
+
+def _model(request: Request) -> dict[str, Any]:
+    state = request.app.state
+    name = state.settings.rlm.rants_one.name
+    return {"id": name, "object": "model", "created": state.started_at, "owned_by": "rants"}

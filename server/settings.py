@@ -1,0 +1,196 @@
+"""One typed configuration, made from `config.yaml` and `RANTS_*` variables; the environment beats the file.
+
+A variable's name is the key's path: `RANTS_MODELS__GENERATOR__BASE_URL` is `models.generator.base_url`. A number
+addresses an item of a list (`RANTS_AUTH__API_KEYS__0__KEY`); a value that begins with `{` or `[` is JSON.
+`RANTS_CONFIG` names another file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from programs.errors import ConfigurationError
+from programs.settings import LoopSettings, ModelsSettings, ResilienceSettings, Section
+from store import StateSettings
+
+_PREFIX = "RANTS_"
+_CONFIG_FILE = "RANTS_CONFIG"
+
+
+class ServerSettings(Section):
+    """Where the server listens.
+
+    Attributes:
+        host: the address; 127.0.0.1 is this machine only.
+        port: the port; 0 takes a free one.
+        keep_alive_seconds: after how long a silence a stream says that it is still alive.
+        health_cache_seconds: how long an answer of `/health` is reused.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    keep_alive_seconds: float = Field(default=10.0, gt=0)
+    health_cache_seconds: float = Field(default=5.0, ge=0)
+
+
+class LimitSettings(Section):
+    """How much one request may ask for.
+
+    Attributes:
+        max_request_bytes: of the request's body; more is refused with 413.
+    """
+
+    max_request_bytes: int = Field(default=256 * 2**20, gt=0)
+
+
+class RLMSettings(Section):
+    """The models that clients see."""
+
+    rants_one: LoopSettings = LoopSettings()
+
+
+class ApiKey(Section):
+    """A key and the tenant it belongs to."""
+
+    key: SecretStr = Field(min_length=8)
+    tenant_id: str = Field(default="default", min_length=1)
+
+
+class AuthSettings(Section):
+    """Who may ask. While it is not enabled, everybody is the tenant `local`."""
+
+    enabled: bool = False
+    api_keys: tuple[ApiKey, ...] = ()
+
+
+class RateLimitSettings(Section):
+    """A token bucket for each tenant.
+
+    Attributes:
+        enabled: whether requests are counted at all.
+        requests_per_minute: how fast the bucket fills.
+        burst: how many requests it holds.
+    """
+
+    enabled: bool = False
+    requests_per_minute: float = Field(default=600.0, gt=0)
+    burst: int = Field(default=60, gt=0)
+
+
+class Settings(BaseSettings):
+    """The whole configuration; `Settings.load()` reads it."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    server: ServerSettings = ServerSettings()
+    limits: LimitSettings = LimitSettings()
+    rlm: RLMSettings = RLMSettings()
+    models: ModelsSettings = ModelsSettings()
+    state: StateSettings = StateSettings()
+    auth: AuthSettings = AuthSettings()
+    rate_limits: RateLimitSettings = RateLimitSettings()
+    resilience: ResilienceSettings = ResilienceSettings()
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read the file and the environment; `overrides` are sections that beat both.
+
+        Raises:
+            ConfigurationError: a key is not known or its value is wrong; the message names each one.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error)) from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read our one source below what is passed in."""
+        return init_settings, FileUnderEnvironment(settings_cls)
+
+
+class FileUnderEnvironment(PydanticBaseSettingsSource):
+    """The file's tree, with the environment's values laid over it."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """One section's raw value."""
+        return self().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The raw tree."""
+        tree = _read_file(Path(os.environ.get(_CONFIG_FILE, "config.yaml")))
+        overlay(tree, os.environ)
+        return tree
+
+
+def overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Lay the `RANTS_*` variables of `environment` over `tree`, in place.
+
+    Raises:
+        ConfigurationError: a variable's path leads through something that is no section or list.
+    """
+    for name in sorted(environment):
+        if name.startswith(_PREFIX) and name != _CONFIG_FILE:
+            _put(tree, name.removeprefix(_PREFIX).lower().split("__"), _value(name, environment[name]), name)
+
+
+def _put(tree: Any, path: list[str], value: Any, name: str) -> None:
+    key, *rest = path
+    if isinstance(tree, list):
+        if not key.isdecimal() or int(key) > len(tree):
+            raise ConfigurationError(f"{name}: {key} should be a number from 0 to {len(tree)}, an item of the list")
+        if int(key) == len(tree):
+            tree.append({})
+        index: Any = int(key)
+    elif isinstance(tree, dict):
+        index = key
+        if rest and tree.get(key) is None:
+            tree[key] = [] if rest[0].isdecimal() else {}
+    else:
+        raise ConfigurationError(f"{name}: there is no section above {key}")
+    if rest:
+        _put(tree[index], rest, value, name)
+    else:
+        tree[index] = value
+
+
+def _value(name: str, text: str) -> Any:
+    if not text.lstrip().startswith(("{", "[")):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: not valid JSON: {error}") from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        if _CONFIG_FILE in os.environ:
+            raise ConfigurationError(f"{_CONFIG_FILE} names {path}, which does not exist")
+        return {}
+    try:
+        tree = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigurationError(f"{path}: expected sections such as `models:`, found {type(tree).__name__}")
+    return tree
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        path = [str(part) for part in problem["loc"]]
+        what = "no such key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        lines.append(f"{'.'.join(path)} ({_PREFIX}{'__'.join(path).upper()}): {what}")
+    return "The configuration cannot be used.\n" + "\n".join(f"  {line}" for line in lines)

@@ -1,0 +1,174 @@
+"""What the store does with runs and sessions, as jobs: each runs in a transaction, in one of the threads."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import peewee as pw
+from pydantic import TypeAdapter
+
+from programs.errors import NotFound
+from programs.events import RunDone, StepDone
+from programs.transcript import Transcript, Usage
+from store import prefixes, statements
+from store.runs import Finished, Run, StoredRun
+from store.statements import Found, Values, row, rows
+
+_STEPS = TypeAdapter(tuple[StepDone, ...])
+_NUMBERS = TypeAdapter(tuple[int, ...])
+
+_NOT_ENDED: Values = {
+    "output": None,
+    "completed_at": None,
+    "text": "",
+    "steps": "[]",
+    "timeline": "[]",
+    "reason": None,
+    "message": None,
+    **Usage().model_dump(),
+}
+
+
+def begin(db: pw.SqliteDatabase, run: Run, finished: Finished | None = None) -> str:
+    """Add the run and its transcript and, if it has ended already, how. Gives its session."""
+    messages, digests = run.transcript.messages, run.transcript.prefixes
+    output = finished.output if finished else ()
+    known = prefixes.known(db, run.tenant, digests)
+    found = _find_session(db, run, known)
+    before = digests[known - 1] if known else None
+    head = prefixes.grow(db, run.tenant, before, known, (*messages[known:], *output))
+    session: Values = {
+        "tenant": run.tenant,
+        "id": found or f"sess_{uuid.uuid4().hex}",
+        "key": run.session_key,
+        "depth": 0,
+        "head": head if output or not found else None,
+        "created_at": run.created_at,
+        "updated_at": finished.completed_at if finished else run.created_at,
+    }
+    rows(db, statements.MOVE_SESSION if found else statements.ADD_SESSION, session)
+    values: Values = {
+        "tenant": run.tenant,
+        "id": run.id,
+        "session": session["id"],
+        "status": "queued" if run.background else "in_progress",
+        "background": run.background,
+        "model": run.model,
+        "request": json.dumps(run.request, separators=(",", ":")),
+        "previous": run.previous,
+        "input": digests[-1] if digests else None,
+        "created_at": run.created_at,
+    }
+    rows(db, statements.ADD_RUN, values | (_ending(finished, head) if finished else _NOT_ENDED))
+    if finished:
+        spend(db, run.tenant, run.id, finished.done, finished.completed_at, finished.seconds)
+    return str(session["id"])
+
+
+def _find_session(db: pw.SqliteDatabase, run: Run, known: int) -> str | None:
+    # Of its transcript, `known` messages are there.
+    values: Values = {"tenant": run.tenant, "key": run.session_key, "previous": run.previous}
+    found = None
+    if run.session_key is not None:
+        found = row(db, statements.SESSION_OF_KEY, values)
+    if found is None and run.previous is not None:
+        found = row(db, statements.SESSION_OF_RUN, values)
+    # To go on is to add something: who sends just what a session has heard is another that begins alike.
+    shorter = min(known, len(run.transcript) - 1)
+    if found is None and shorter > 0:
+        values["head"] = run.transcript.prefixes[shorter - 1]
+        found = row(db, statements.SESSION_OF_PREFIX, values)
+    return found[0] if found else None
+
+
+def start(db: pw.SqliteDatabase, tenant: str, run_id: str) -> None:
+    """Take the run out of the queue."""
+    rows(db, statements.START_RUN, {"tenant": tenant, "id": run_id, "status": "in_progress"})
+
+
+def finish(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) -> bool:
+    """End the run and add what it cost; False where it had ended or is gone."""
+    found = row(db, statements.OPEN_RUN, {"tenant": tenant, "id": run_id})
+    if found is not None:
+        session, completed_at, before, length = found
+        if completed_at is not None:
+            return False
+        head = prefixes.grow(db, tenant, before, length or 0, finished.output)
+        rows(db, statements.END_RUN, {"tenant": tenant, "id": run_id} | _ending(finished, head))
+        moved: Values = {"tenant": tenant, "id": session, "key": None, "updated_at": finished.completed_at}
+        rows(db, statements.MOVE_SESSION, moved | {"head": head if finished.output else None})
+    spend(db, tenant, run_id, finished.done, finished.completed_at, finished.seconds)
+    return found is not None
+
+
+def _ending(finished: Finished, head: bytes | None) -> Values:
+    done = finished.done
+    return {
+        "status": done.outcome,
+        "output": head,
+        "completed_at": finished.completed_at,
+        "text": done.text,
+        "steps": _STEPS.dump_json(finished.steps).decode(),
+        "timeline": _NUMBERS.dump_json(finished.timeline).decode(),
+        "reason": done.reason,
+        "message": done.message,
+        **done.usage.model_dump(),
+    }
+
+
+def spend(
+    db: pw.SqliteDatabase, tenant: str, run_id: str, done: RunDone, completed_at: float, seconds: float, /
+) -> None:
+    """Add what a run cost."""
+    values: Values = {"tenant": tenant, "run": run_id, "outcome": done.outcome, "seconds": seconds}
+    rows(db, statements.ADD_USAGE, values | {"created_at": completed_at} | done.usage.model_dump())
+
+
+def read(db: pw.SqliteDatabase, tenant: str, run_id: str) -> StoredRun | None:
+    """Find the run."""
+    found = row(db, statements.RUN, {"tenant": tenant, "id": run_id})
+    return _stored(found) if found else None
+
+
+def unfinished(db: pw.SqliteDatabase) -> list[StoredRun]:
+    """Find the runs of all tenants that have not ended, oldest first."""
+    return [_stored(found) for found in rows(db, statements.UNFINISHED_RUNS, {})]
+
+
+def _stored(found: Found) -> StoredRun:
+    values: Values = dict(zip(statements.STORED, found, strict=True))
+    values["usage"] = Usage.model_validate({name: values.pop(name) for name in Usage.model_fields})
+    values["background"] = bool(values["background"])
+    values["request"] = json.loads(values["request"])
+    values["steps"] = _STEPS.validate_json(values["steps"])
+    values["timeline"] = _NUMBERS.validate_json(values["timeline"])
+    return StoredRun(**values)
+
+
+def transcript(db: pw.SqliteDatabase, tenant: str, run_id: str, *, output: bool) -> Transcript:
+    """Read what the run was given, and what it appended."""
+    heads = row(db, statements.RUN_HEADS, {"tenant": tenant, "id": run_id})
+    if heads is None:
+        raise NotFound(f"There is no run {run_id!r}.")
+    return prefixes.read(db, tenant, heads[1] if output else heads[0])
+
+
+def delete(db: pw.SqliteDatabase, tenant: str, run_id: str) -> bool:
+    """Remove the run and what only it referred to."""
+    dropped = row(db, statements.DROP_RUN, {"tenant": tenant, "id": run_id})
+    if dropped is None:
+        return False
+    session, head = dropped
+    rows(db, statements.DROP_SESSION, {"tenant": tenant, "id": session})
+    rows(db, statements.MOVE_SESSION_BACK, {"tenant": tenant, "id": session, "head": head})
+    prefixes.prune(db, tenant, head)
+    return True
+
+
+def try_to_write(db: pw.SqliteDatabase) -> None:
+    """Write a row and take it back."""
+    nothing = RunDone(outcome="completed", text="", usage=Usage())
+    with db.savepoint() as savepoint:
+        spend(db, "", "", nothing, 0.0, 0.0)
+        savepoint.rollback(begin=False)

@@ -1,0 +1,43 @@
+"""The tables, as the last migration leaves them. Every row has a tenant, and no row is shared between two.
+
+The transcripts of a tenant are one tree. A row of `prefix` is a node: the transcript up to and with one message,
+named by its chain digest; its parent is the transcript before that message. A session that is sent whole again at
+each turn finds its nodes there and adds only what is new. A node holds no text: it refers to a row of `message`,
+of which there is one however often its words are said.
+
+Types, keys, indexes and foreign keys are in the migrations. Times are seconds since the epoch, digests 16 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee as pw
+
+COST = ("prompt", "completion", "cached", "estimated")
+"""What a run costs: the fields of `programs.transcript.Usage`."""
+
+ENDING = ("output", "completed_at", "text", "steps", "timeline", "reason", "message", *COST)
+"""What is known of a run when it has ended, and empty before."""
+
+
+def _table(name: str, *columns: str) -> Any:
+    """A table whose columns are attributes. They are checked when the statements are made, that is at import."""
+    return pw.Table(name, ("tenant", *columns))
+
+
+# The body is `Message.said()`, the digest is that of the body.
+message = _table("message", "digest", "body")
+
+# Parent and message are digests. A first message has the length 1 and no parent.
+prefix = _table("prefix", "digest", "parent", "message", "length")
+
+# The key is the client's own name for it, the head the digest of the newest prefix that a run of it left.
+session = _table("session", "id", "key", "parent", "depth", "head", "created_at", "updated_at")
+
+# Input and output are the digests of what it was given and of what it left; request, steps and timeline are JSON.
+BEGINNING = ("id", "session", "status", "background", "model", "request", "previous", "input", "created_at")
+run = _table("run", *BEGINNING, *ENDING)
+
+# One row for every run, also where nothing else is kept of it. It is created when the run ends.
+usage = _table("usage", "run", "created_at", "outcome", "seconds", *COST)
