@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from openai.types.responses import (
+    Response,
     ResponseCompletedEvent,
     ResponseContentPartAddedEvent,
     ResponseContentPartDoneEvent,
@@ -42,6 +43,13 @@ type ItemStatus = Literal["in_progress", "completed", "incomplete"]
 # What a response's error may be called; everything else is the server's fault.
 _ERROR_CODES = {"rate_limit_exceeded": "rate_limit_exceeded", "context_length_exceeded": "invalid_prompt"}
 _ENDS = {"completed": ResponseCompletedEvent, "failed": ResponseFailedEvent}
+
+
+class Answer(Response):
+    """OpenAI's response object. Its times are whole seconds, as OpenAI's server and the specification have them."""
+
+    created_at: int
+    completed_at: int | None = None
 
 
 class ResponseFold:
@@ -197,9 +205,7 @@ class ResponseFold:
             **said,
         )
         # The request's own words go back as they came: also tools and options of kinds that nobody knows yet.
-        # OpenAI's types say that times are floats, its server and the specification send whole seconds.
-        times = {"created_at": int(self._asked.created_at), "completed_at": said["completed_at"]}
-        return answer.model_copy(update={**echo, **times})
+        return answer.model_copy(update=echo)
 
 
 def _part(text: str) -> ResponseOutputText:

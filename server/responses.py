@@ -400,7 +400,7 @@ async def _frames(
 
 
 def _frame(event: Any) -> bytes:
-    data = event.model_dump_json(exclude_unset=True, warnings=False)
+    data = event.model_dump_json(exclude_unset=True, warnings=False, serialize_as_any=True)
     return f"event: {event.type}\ndata: {data}\n\n".encode()
 
 

@@ -19,7 +19,6 @@ _STEPS = TypeAdapter(tuple[StepDone, ...])
 _NUMBERS = TypeAdapter(tuple[int, ...])
 
 _NOT_ENDED: Values = {
-    "output": None,
     "completed_at": None,
     "text": "",
     "steps": "[]",
@@ -34,51 +33,59 @@ def begin(db: pw.SqliteDatabase, run: Run, finished: Finished | None = None) -> 
     """Add the run and its transcript and, if it has ended already, how. Gives its session."""
     messages, digests = run.transcript.messages, run.transcript.prefixes
     output = finished.output if finished else ()
-    known = prefixes.known(db, run.tenant, digests)
-    found = _find_session(db, run, known)
+    session, head = _named_session(db, run)
+    # What ends in a session's head is known. Only where the transcript does not go on from there it is searched for.
+    known = digests.index(head) + 1 if head in digests else prefixes.known(db, run.tenant, digests)
+    session = session or _session_before(db, run, known)
     before = digests[known - 1] if known else None
     head = prefixes.grow(db, run.tenant, before, known, (*messages[known:], *output))
-    session: Values = {
+    place: Values = {
         "tenant": run.tenant,
-        "id": found or f"sess_{uuid.uuid4().hex}",
+        "id": session or f"sess_{uuid.uuid4().hex}",
         "key": run.session_key,
         "depth": 0,
-        "head": head if output or not found else None,
+        "head": head if output or not session else None,
         "created_at": run.created_at,
         "updated_at": finished.completed_at if finished else run.created_at,
     }
-    rows(db, statements.MOVE_SESSION if found else statements.ADD_SESSION, session)
+    rows(db, statements.MOVE_SESSION if session else statements.ADD_SESSION, place)
     values: Values = {
         "tenant": run.tenant,
         "id": run.id,
-        "session": session["id"],
+        "session": place["id"],
         "status": "queued" if run.background else "in_progress",
         "background": run.background,
         "model": run.model,
         "request": json.dumps(run.request, separators=(",", ":")),
         "previous": run.previous,
         "input": digests[-1] if digests else None,
+        "output": head,
         "created_at": run.created_at,
     }
-    rows(db, statements.ADD_RUN, values | (_ending(finished, head) if finished else _NOT_ENDED))
+    rows(db, statements.ADD_RUN, values | (_ending(finished) if finished else _NOT_ENDED))
     if finished:
         spend(db, run.tenant, run.id, finished.done, finished.completed_at, finished.seconds)
-    return str(session["id"])
+    return str(place["id"])
 
 
-def _find_session(db: pw.SqliteDatabase, run: Run, known: int) -> str | None:
-    # Of its transcript, `known` messages are there.
-    values: Values = {"tenant": run.tenant, "key": run.session_key, "previous": run.previous}
+def _named_session(db: pw.SqliteDatabase, run: Run) -> tuple[str | None, bytes | None]:
+    # The session that the client names, by its key or by a run of it, and where that one ends.
     found = None
     if run.session_key is not None:
-        found = row(db, statements.SESSION_OF_KEY, values)
+        found = row(db, statements.SESSION_OF_KEY, {"tenant": run.tenant, "key": run.session_key})
     if found is None and run.previous is not None:
-        found = row(db, statements.SESSION_OF_RUN, values)
-    # To go on is to add something: who sends just what a session has heard is another that begins alike.
-    shorter = min(known, len(run.transcript) - 1)
-    if found is None and shorter > 0:
-        values["head"] = run.transcript.prefixes[shorter - 1]
-        found = row(db, statements.SESSION_OF_PREFIX, values)
+        found = row(db, statements.SESSION_OF_RUN, {"tenant": run.tenant, "previous": run.previous})
+    return (found[0], found[1]) if found else (None, None)
+
+
+def _session_before(db: pw.SqliteDatabase, run: Run, known: int) -> str | None:
+    # The session that the transcript goes on from; `known` of its messages are there. To go on is to add something:
+    # who sends just what a session has heard is another that begins alike.
+    length = min(known, len(run.transcript) - 1)
+    if length < 1:
+        return None
+    values: Values = {"tenant": run.tenant, "key": run.session_key, "head": run.transcript.prefixes[length - 1]}
+    found = row(db, statements.SESSION_OF_PREFIX, values)
     return found[0] if found else None
 
 
@@ -95,18 +102,17 @@ def finish(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) 
         if completed_at is not None:
             return False
         head = prefixes.grow(db, tenant, before, length or 0, finished.output)
-        rows(db, statements.END_RUN, {"tenant": tenant, "id": run_id} | _ending(finished, head))
+        rows(db, statements.END_RUN, {"tenant": tenant, "id": run_id, "output": head} | _ending(finished))
         moved: Values = {"tenant": tenant, "id": session, "key": None, "updated_at": finished.completed_at}
         rows(db, statements.MOVE_SESSION, moved | {"head": head if finished.output else None})
     spend(db, tenant, run_id, finished.done, finished.completed_at, finished.seconds)
     return found is not None
 
 
-def _ending(finished: Finished, head: bytes | None) -> Values:
+def _ending(finished: Finished) -> Values:
     done = finished.done
     return {
         "status": done.outcome,
-        "output": head,
         "completed_at": finished.completed_at,
         "text": done.text,
         "steps": _STEPS.dump_json(finished.steps).decode(),

@@ -100,7 +100,6 @@ DROP_PREFIX = _sql(
     .where(
         *_own(prefix, digest=given("digest")),
         _unused(prefix, parent=prefix.digest),
-        _unused(run, input=prefix.digest),
         _unused(run, output=prefix.digest),
         _unused(session, head=prefix.digest),
     )
@@ -113,8 +112,12 @@ DROP_MESSAGE = _sql(
 # Sessions.
 
 ADD_SESSION = _sql(_insert(session, "id", "key", "depth", "head", "created_at", "updated_at"))
-SESSION_OF_KEY = _sql(session.select(session.id).where(*_own(session, key=given("key"))))
-SESSION_OF_RUN = _sql(run.select(run.session).where(*_own(run, id=given("previous"))))
+SESSION_OF_KEY = _sql(session.select(session.id, session.head).where(*_own(session, key=given("key"))))
+SESSION_OF_RUN = _sql(
+    session.select(session.id, session.head)
+    .join(run, on=session.id == run.session)
+    .where(*_own(session), *_own(run, id=given("previous")))
+)
 # The nearest prefix comes first, and the walk ends with the first session. One that has another client's key is
 # another conversation, however alike they begin.
 SESSION_OF_PREFIX = _sql(
@@ -137,7 +140,6 @@ DROP_SESSION = _sql(session.delete().where(*_own(session, **BY_ID), _unused(run,
 
 STORED = tuple(name for name in ("tenant", *BEGINNING, *ENDING) if name not in {"input", "output"})
 _stored = run.select(*(getattr(run, name) for name in STORED))
-_head = fn.COALESCE(run.output, run.input)
 
 ADD_RUN = _sql(_insert(run, *BEGINNING, *ENDING))
 START_RUN = _sql(_update(run, "status").where(*_own(run, **BY_ID), run.completed_at.is_null()))
@@ -146,13 +148,13 @@ OPEN_RUN = _sql(
     .join(prefix, pw.JOIN.LEFT_OUTER, on=(prefix.tenant == run.tenant) & (prefix.digest == run.input))
     .where(*_own(run, **BY_ID))
 )
-END_RUN = _sql(_update(run, "status", *ENDING).where(*_own(run, **BY_ID)))
+END_RUN = _sql(_update(run, "output", "status", *ENDING).where(*_own(run, **BY_ID)))
 RUN = _sql(_stored.where(*_own(run, **BY_ID)))
 UNFINISHED_RUNS = _sql(_stored.where(run.completed_at.is_null()).order_by(run.created_at))
-RUN_HEADS = _sql(run.select(run.input, _head).where(*_own(run, **BY_ID)))
-DROP_RUN = _sql(run.delete().where(*_own(run, **BY_ID)).returning(run.session, _head))
+RUN_HEADS = _sql(run.select(run.input, run.output).where(*_own(run, **BY_ID)))
+DROP_RUN = _sql(run.delete().where(*_own(run, **BY_ID)).returning(run.session, run.output))
 # A session whose newest run is gone ends where the newest of the others does.
-_before = run.select(_head).where(*_own(run, session=given("id"))).order_by(run.created_at.desc())
+_before = run.select(run.output).where(*_own(run, session=given("id"))).order_by(run.created_at.desc())
 MOVE_SESSION_BACK = _sql(
     _update(session, head=_before.limit(pw.SQL("1"))).where(*_own(session, **BY_ID, head=given("head")))
 )

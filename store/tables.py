@@ -17,7 +17,7 @@ import peewee as pw
 COST = ("prompt", "completion", "cached", "estimated")
 """What a run costs: the fields of `programs.transcript.Usage`."""
 
-ENDING = ("output", "completed_at", "text", "steps", "timeline", "reason", "message", *COST)
+ENDING = ("completed_at", "text", "steps", "timeline", "reason", "message", *COST)
 """What is known of a run when it has ended, and empty before."""
 
 
@@ -35,8 +35,9 @@ prefix = _table("prefix", "digest", "parent", "message", "length")
 # The key is the client's own name for it, the head the digest of the newest prefix that a run of it left.
 session = _table("session", "id", "key", "parent", "depth", "head", "created_at", "updated_at")
 
-# Input and output are the digests of what it was given and of what it left; request, steps and timeline are JSON.
-BEGINNING = ("id", "session", "status", "background", "model", "request", "previous", "input", "created_at")
+# Input is the digest of the transcript that it was given; output that of the one it left, until then the same. Request,
+# steps and timeline are JSON.
+BEGINNING = ("id", "session", "background", "model", "request", "previous", "input", "created_at", "output", "status")
 run = _table("run", *BEGINNING, *ENDING)
 
 # One row for every run, also where nothing else is kept of it. It is created when the run ends.

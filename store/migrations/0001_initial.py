@@ -85,14 +85,9 @@ def up(migrator, db):
             database = db
             table_name = "run"
             primary_key = pw.CompositeKey("tenant", "id")
-            indexes = (
-                (("tenant", "session"), False),
-                (("tenant", "input"), False),
-                (("tenant", "output"), False),
-            )
+            indexes = ((("tenant", "session"), False), (("tenant", "output"), False))
             constraints = [  # noqa: RUF012
                 _of_tenant("session", "session", "id"),
-                _of_tenant("input", "prefix", "digest"),
                 _of_tenant("output", "prefix", "digest"),
             ]
 
