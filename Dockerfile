@@ -18,7 +18,7 @@ COPY store store
 COPY server server
 COPY evals evals
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --locked --no-dev
+    uv sync --locked --no-dev --no-editable
 
 
 FROM python:3.13-slim-bookworm
@@ -29,8 +29,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 1000 --home-dir /work --no-create-home --shell /usr/sbin/nologin rants \
     && install -d -o rants -g rants /work
-COPY --from=builder /app /app
-COPY scripts/docker-entrypoint /usr/local/bin/docker-entrypoint
+COPY --from=builder /app/.venv /app/.venv
+COPY --chmod=0755 scripts/docker-entrypoint /usr/local/bin/docker-entrypoint
 # The state and, under the home folder, what `rants pull` fetches outlive the container in /work.
 ENV PATH=/app/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -1,4 +1,4 @@
-"""Opening the database file, bringing its tables up to date, and saying in words what went wrong with it."""
+"""Opening the database file, bringing its tables up to date, and saying in words what is wrong with it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,22 @@ DATABASE_ERRORS = (pw.PeeweeException, sqlite3.Error)
 
 
 def connector(settings: StateSettings, *, read_only: bool = False) -> pw.SqliteDatabase:
-    """The database as Peewee knows it: each thread that uses it gets a connection of its own, on its first statement."""
-    pragmas: list[tuple[str, str | int]] = [
-        ("journal_mode", "wal"),
-        ("synchronous", settings.synchronous),
-        ("foreign_keys", 1),
-        ("query_only", int(read_only)),
-    ]
+    """Describe the database to Peewee. Each thread gets its own connection, when it runs its first statement."""
+    pragmas = {
+        "journal_mode": "wal",
+        "synchronous": settings.synchronous,
+        "foreign_keys": 1,
+        "query_only": int(read_only),
+    }
     path = settings.sqlite_path.expanduser()
     return pw.SqliteDatabase(str(path), pragmas=pragmas, timeout=settings.busy_timeout_seconds)
 
 
 def migrate(settings: StateSettings) -> None:
-    """Make the folder and the file where they are missing, and apply the migrations that have not been.
+    """Make the folder and the file where they are missing, and apply the migrations that have not been applied.
 
-    Blocks. Several processes may do it at once: the first one works, the others wait and find nothing to do.
-
-    Raises:
-        StoreError: the file cannot be made, opened or written.
+    It blocks. Several processes may do it at the same time: one does the work, the others wait for it. Raises
+    StoreError where the file cannot be made, opened or written.
     """
     folder = settings.sqlite_path.expanduser().parent
     try:
@@ -42,7 +40,7 @@ def migrate(settings: StateSettings) -> None:
     except OSError as error:
         raise StoreError(
             f"The folder {folder} for the database cannot be made ({error.strerror}). "
-            "Make it by hand or point state.sqlite_path elsewhere."
+            "Make it by hand, or point state.sqlite_path elsewhere."
         ) from error
     database = connector(settings)
     try:
@@ -54,33 +52,26 @@ def migrate(settings: StateSettings) -> None:
         database.close()
 
 
-def explain(error: pw.PeeweeException | sqlite3.Error, settings: StateSettings) -> StoreError:
-    """The `StoreError` whose sentence says what is wrong with the database and what to do."""
-    cause = error.args[0] if isinstance(error, pw.PeeweeException) and error.args else error
+def explain(error: Exception, settings: StateSettings) -> StoreError:
+    """Give the `StoreError` that says what is wrong with the database and what to do about it."""
+    cause = getattr(error, "orig", error)  # Peewee wraps the errors of SQLite
     file = settings.sqlite_path
-    match getattr(cause, "sqlite_errorcode", 0) & 0xFF:  # the low byte; the rest is detail
+    match getattr(cause, "sqlite_errorcode", 0) & 0xFF:  # the other bytes only say where it happened
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            advice = (
-                f"The database {file} is locked by another process and stayed so for "
-                f"{settings.busy_timeout_seconds:g} s (state.busy_timeout_seconds). Stop that process or try again."
-            )
+            wrong = f"Another process has kept {file} locked for {settings.busy_timeout_seconds:g} s"
+            advice = "stop it, or raise state.busy_timeout_seconds"
         case sqlite3.SQLITE_FULL:
-            advice = f"The disk that holds the database {file} is full. Free some space and try again."
+            wrong, advice = f"The disk that holds {file} is full", "free some space"
         case sqlite3.SQLITE_IOERR:
-            advice = (
-                f"The disk that holds the database {file} does not read or write. Check its space, quota and health."
-            )
+            wrong, advice = f"The disk that holds {file} fails", "look at its space, quota and health"
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            advice = (
-                f"The database {file} is read-only. Make it, its -wal and -shm and its folder writable for this user."
-            )
+            wrong, advice = f"{file} is read-only", "make it and its folder writable for this user"
         case sqlite3.SQLITE_CANTOPEN:
-            advice = (
-                f"The database {file} cannot be opened. Make its folder writable for this user, "
-                "or point state.sqlite_path elsewhere."
-            )
+            wrong = f"{file} cannot be opened"
+            advice = "make its folder writable for this user, or point state.sqlite_path elsewhere"
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-            advice = f"{file} is not a database, or a damaged one. Move it away, or point state.sqlite_path elsewhere."
+            wrong = f"{file} is not a database, or a damaged one"
+            advice = "move it away, or point state.sqlite_path elsewhere"
         case _:
-            advice = f"The database {file} failed."
-    return StoreError(f"{advice} SQLite says: {cause}")
+            wrong, advice = f"The database {file} failed", "see what SQLite says"
+    return StoreError(f"{wrong}: {advice}. Nothing was written. (SQLite: {cause})")

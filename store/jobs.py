@@ -14,6 +14,7 @@ from programs.transcript import Transcript, Usage
 from store import prefixes, statements
 from store.runs import Finished, Run, StoredRun
 from store.statements import Found, Values, row, rows
+from store.tables import COST
 
 _STEPS = TypeAdapter(tuple[StepDone, ...])
 _NUMBERS = TypeAdapter(tuple[int, ...])
@@ -43,7 +44,6 @@ def begin(db: pw.SqliteDatabase, run: Run, finished: Finished | None = None) -> 
         "tenant": run.tenant,
         "id": session or f"sess_{uuid.uuid4().hex}",
         "key": run.session_key,
-        "depth": 0,
         "head": head if output or not session else None,
         "created_at": run.created_at,
         "updated_at": finished.completed_at if finished else run.created_at,
@@ -64,7 +64,7 @@ def begin(db: pw.SqliteDatabase, run: Run, finished: Finished | None = None) -> 
     }
     rows(db, statements.ADD_RUN, values | (_ending(finished) if finished else _NOT_ENDED))
     if finished:
-        spend(db, run.tenant, run.id, finished.done, finished.completed_at, finished.seconds)
+        spend(db, run.tenant, run.id, finished)
     return str(place["id"])
 
 
@@ -105,7 +105,7 @@ def finish(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) 
         rows(db, statements.END_RUN, {"tenant": tenant, "id": run_id, "output": head} | _ending(finished))
         moved: Values = {"tenant": tenant, "id": session, "key": None, "updated_at": finished.completed_at}
         rows(db, statements.MOVE_SESSION, moved | {"head": head if finished.output else None})
-    spend(db, tenant, run_id, finished.done, finished.completed_at, finished.seconds)
+    spend(db, tenant, run_id, finished)
     return found is not None
 
 
@@ -123,12 +123,11 @@ def _ending(finished: Finished) -> Values:
     }
 
 
-def spend(
-    db: pw.SqliteDatabase, tenant: str, run_id: str, done: RunDone, completed_at: float, seconds: float, /
-) -> None:
+def spend(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) -> None:
     """Add what a run cost."""
-    values: Values = {"tenant": tenant, "run": run_id, "outcome": done.outcome, "seconds": seconds}
-    rows(db, statements.ADD_USAGE, values | {"created_at": completed_at} | done.usage.model_dump())
+    done = finished.done
+    values: Values = {"tenant": tenant, "run": run_id, "outcome": done.outcome, "seconds": finished.seconds}
+    rows(db, statements.ADD_USAGE, values | {"created_at": finished.completed_at} | done.usage.model_dump())
 
 
 def read(db: pw.SqliteDatabase, tenant: str, run_id: str) -> StoredRun | None:
@@ -144,7 +143,7 @@ def unfinished(db: pw.SqliteDatabase) -> list[StoredRun]:
 
 def _stored(found: Found) -> StoredRun:
     values: Values = dict(zip(statements.STORED, found, strict=True))
-    values["usage"] = Usage.model_validate({name: values.pop(name) for name in Usage.model_fields})
+    values["usage"] = Usage.model_validate({name: values.pop(name) for name in COST})
     values["background"] = bool(values["background"])
     values["request"] = json.loads(values["request"])
     values["steps"] = _STEPS.validate_json(values["steps"])
@@ -176,5 +175,5 @@ def try_to_write(db: pw.SqliteDatabase) -> None:
     """Write a row and take it back."""
     nothing = RunDone(outcome="completed", text="", usage=Usage())
     with db.savepoint() as savepoint:
-        spend(db, "", "", nothing, 0.0, 0.0)
+        spend(db, "", "", Finished(nothing, completed_at=0.0, seconds=0.0))
         savepoint.rollback(begin=False)

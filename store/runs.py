@@ -1,4 +1,4 @@
-"""A run as the store takes it and gives it back."""
+"""A run as the store takes it and gives it back. All times are in seconds since the epoch."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ class Run:
     Attributes:
         id: its name, unique within the tenant.
         tenant: whose it is.
-        model: the name the client asked for.
-        created_at: in seconds since the epoch, as all times here.
-        request: JSON that is given back as it is; the store does not look inside. What the conversation said does not
-            belong here: the transcript keeps that once, this would keep it again each turn.
+        model: the name that the client asked for.
+        created_at: when it began.
+        request: JSON that is given back as it is. The store does not look inside, and keeps it for every run: what
+            the conversation said belongs in the transcript, which is kept once.
         transcript: all that the run is given, from the first message on.
-        background: nobody waits for it: it begins as `queued`, not as `in_progress`.
-        previous: the run it continues, or None.
-        session_key: the client's name for the session, or None.
+        background: nobody waits for it; it begins as `queued`, not as `in_progress`.
+        previous: the run that it continues, if the client named one.
+        session_key: the client's own name for the session, if it has one.
+
     """
 
     id: str
@@ -44,12 +45,13 @@ class Finished:
     """What is kept of a run when it ends.
 
     Attributes:
-        done: its last event: outcome, text, usage, and why where it went wrong.
-        completed_at: in seconds since the epoch.
+        done: its last event: outcome, text, usage, and what went wrong.
+        completed_at: when it ended.
         seconds: how long it took.
-        output: the messages it appended to the transcript.
+        output: the messages that it appended to the transcript.
         steps: its turns of the loop.
         timeline: numbers for whoever replays its events; the store does not look inside.
+
     """
 
     done: RunDone
@@ -62,7 +64,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run as it is in the store. Until it has ended `completed_at` is None and what follows is empty."""
+    """A run as the store has it. Until it has ended, `completed_at` is None and all that follows is empty."""
 
     id: str
     tenant: str

@@ -111,7 +111,7 @@ DROP_MESSAGE = _sql(
 
 # Sessions.
 
-ADD_SESSION = _sql(_insert(session, "id", "key", "depth", "head", "created_at", "updated_at"))
+ADD_SESSION = _sql(_insert(session, "id", "key", "head", "created_at", "updated_at"))
 SESSION_OF_KEY = _sql(session.select(session.id, session.head).where(*_own(session, key=given("key"))))
 SESSION_OF_RUN = _sql(
     session.select(session.id, session.head)

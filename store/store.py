@@ -6,7 +6,6 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from programs.events import RunDone
 from programs.transcript import Transcript
 from store import jobs
 from store.database import migrate
@@ -18,12 +17,11 @@ READERS = 2
 
 
 class Store:
-    """Sessions, runs and their transcripts on SQLite. Open it with `Store.open`.
+    """Sessions, runs and their transcripts in an SQLite file. Made by `Store.open`.
 
-    Every method is a coroutine, does its work in another thread and either does all of it or, when it raises
-    `StoreError`, nothing. When a writing method returns, what it wrote is committed (how firmly: see
-    `StateSettings.synchronous`). Cancelling it does not take back a write that is under way. Nothing of one tenant is
-    ever seen, changed or shared by another.
+    Every method works in another thread, from any event loop. It does all that it says, or raises StoreError and
+    has done nothing. When a writing method returns, its write is committed (how firmly: `StateSettings`). To cancel
+    one does not take back what it is writing. A tenant sees and changes only what is its own.
     """
 
     def __init__(self, writer: Threads, readers: Threads) -> None:
@@ -32,16 +30,15 @@ class Store:
 
     @classmethod
     async def open(cls, settings: StateSettings) -> Self:
-        """Open the database, made and migrated where necessary: `async with await Store.open(settings) as store:`.
+        """Open the database, made and migrated where needed: `async with await Store.open(settings) as store`.
 
-        Raises:
-            StoreError: it cannot be made, read or written; the sentence says why and what to do.
+        Raises StoreError where it cannot be made, opened or written; the sentence says why and what to do.
         """
         await asyncio.to_thread(migrate, settings)
         return cls(Threads(settings, "writer"), Threads(settings, "reader", READERS))
 
     async def close(self) -> None:
-        """Finish the writes under way and close. Later calls raise `StoreError`."""
+        """Finish what is being written, and close. After that every method raises StoreError."""
         await self._writer.close()
         await self._readers.close()
 
@@ -56,59 +53,54 @@ class Store:
     async def begin(self, run: Run) -> str:
         """Keep a run that begins, and its transcript. Gives the id of its session.
 
-        That is the tenant's session of `run.session_key`; else that of the run `run.previous`; else the one whose newest
-        transcript is the longest that the run's own goes on from (but none that has another key); else a new one.
+        That is the session with the run's `session_key`; else the one of the run `previous`; else the one that ends
+        in the longest transcript which this one goes on from, unless it has another key; else a new one.
         """
         return await self._writer.do(lambda db: jobs.begin(db, run))
 
     async def started(self, tenant: str, run_id: str) -> None:
-        """A `queued` run is now `in_progress`."""
+        """Keep that a queued run is in progress."""
         await self._writer.do(lambda db: jobs.start(db, tenant, run_id))
 
     async def finish(self, tenant: str, run_id: str, finished: Finished) -> bool:
-        """Keep how a run ended: its output in the transcript, the session's new head, the run, and what it cost.
+        """Keep how a run ended, what it appended to the transcript, and what it cost.
 
-        Gives False where nothing is left to finish. A run that had ended already stays as it is. Of one that was deleted
-        meanwhile only the cost is kept.
+        Gives False where there was nothing to finish: a run that has ended stays as it is, and of one that has been
+        deleted only the cost is kept.
         """
         return await self._writer.do(lambda db: jobs.finish(db, tenant, run_id, finished))
 
     async def record(self, run: Run, finished: Finished) -> str:
-        """`begin` and `finish` at once, for a run that nobody asks for before it ends. Gives the id of its session."""
+        """`begin` and `finish` in one, for a run that nobody asks for before it ends. Gives its session's id."""
         return await self._writer.do(lambda db: jobs.begin(db, run, finished))
 
-    async def spent(self, tenant: str, run_id: str, done: RunDone, *, completed_at: float, seconds: float) -> None:
-        """Keep what a run cost and nothing else of it. `finish` and `record` do so by themselves."""
-        await self._writer.do(lambda db: jobs.spend(db, tenant, run_id, done, completed_at, seconds))
+    async def spent(self, tenant: str, run_id: str, finished: Finished) -> None:
+        """Keep what a run cost, and nothing else of it. For runs that are kept, `finish` and `record` do so."""
+        await self._writer.do(lambda db: jobs.spend(db, tenant, run_id, finished))
 
     async def run(self, tenant: str, run_id: str) -> StoredRun | None:
-        """The run as it is now, or None if the tenant has none of that id."""
+        """Give the run as it is now, or None if the tenant has no such run."""
         return await self._readers.do(lambda db: jobs.read(db, tenant, run_id))
 
     async def transcript(self, tenant: str, run_id: str, *, output: bool) -> Transcript:
-        """What the run was given; with `output` also what it appended.
+        """Give what the run was given and, with `output`, what it has appended.
 
-        Raises:
-            NotFound: the tenant has no such run.
+        Raises NotFound if the tenant has no such run.
         """
         return await self._readers.do(lambda db: jobs.transcript(db, tenant, run_id, output=output))
 
     async def delete(self, tenant: str, run_id: str) -> bool:
-        """Remove a run and what only it referred to: messages, prefixes, its session. Its usage stays.
+        """Remove a run and what only it needed: messages, prefixes, its session. What it cost stays.
 
         Gives False if the tenant has no such run.
         """
         return await self._writer.do(lambda db: jobs.delete(db, tenant, run_id))
 
     async def unfinished(self) -> list[StoredRun]:
-        """The runs of all tenants that have not ended, oldest first. Right after a start: those that a crash cut off."""
+        """Give the runs of all tenants that have not ended, oldest first: after a crash, those that it cut off."""
         return await self._readers.do(jobs.unfinished)
 
     async def check(self) -> None:
-        """Write a row, take it back, and read.
-
-        Raises:
-            StoreError: the database cannot be written or read.
-        """
+        """Write a row, take it back, and read. Raises StoreError where one of them fails."""
         await self._writer.do(jobs.try_to_write)
         await self._readers.do(jobs.unfinished)

@@ -34,19 +34,12 @@ class _Task:
 
 
 class Threads:
-    """Threads that run jobs on the database, each over its own connection.
+    """Threads that run jobs on the database, each over its own connection, for any number of event loops.
 
-    A writer is one thread. What waits for it when it is free it runs in one transaction, with a savepoint for each job,
-    and commits once: fifty writers share one fsync. A job that fails takes back what it did itself and nothing else.
-    If the commit fails, all of them fail and nothing is written. A reader takes one job at a time and shows it one
-    snapshot.
-
-    Works from any event loop, and from several at once.
-
-    Args:
-        settings: where the database is.
-        role: `writer` or `reader`; a reader's connection refuses to write.
-        count: how many threads.
+    A writer is one thread. What waits for it when it gets free, it runs in one transaction with a savepoint for each
+    job, and commits once: fifty writes wait once for the disk. A job that fails takes back what it wrote itself. If
+    the commit fails, all of them fail and nothing is written. A reader takes one job at a time and shows it one
+    snapshot of the database; it cannot write.
     """
 
     def __init__(self, settings: StateSettings, role: Literal["writer", "reader"], count: int = 1) -> None:
@@ -56,16 +49,15 @@ class Threads:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._closed = False
         self._closing = threading.Lock()
-        # Daemons, so that a program that forgets to close still ends: what was acknowledged is committed anyway.
+        # Daemons, so that a program that forgets to close still ends. What was acknowledged is committed anyway.
         self._threads = [threading.Thread(target=self._work, name=f"rants-{role}", daemon=True) for _ in range(count)]
         for thread in self._threads:
             thread.start()
 
     async def do[T](self, job: Job[T]) -> T:
-        """Run `job` and wait for what it returns. Once handed over it is done, even when nobody waits any more.
+        """Run `job` and wait for its result. Once handed over it is done, even when nobody waits any more.
 
-        Raises:
-            StoreError: the database failed or is closed. Any other error of the job comes through as it is.
+        Raises StoreError where the database fails or is closed. Other errors of the job come through as they are.
         """
         loop = asyncio.get_running_loop()
         task = _Task(job, loop, loop.create_future())
@@ -77,7 +69,7 @@ class Threads:
         return result
 
     async def close(self) -> None:
-        """Finish what was handed over, close the connections and end the threads. Twice is fine."""
+        """Finish what was handed over, close the connections, end the threads. Doing it twice is fine."""
         with self._closing:
             if not self._closed:
                 self._closed = True
@@ -99,24 +91,24 @@ class Threads:
         self._database.close()
 
     def _transact(self, tasks: list[_Task]) -> None:
-        """Run all of `tasks` in one transaction. What came of each is left in it."""
+        """Run the tasks in one transaction and leave in each what came of it."""
         try:
             self._database.begin("IMMEDIATE" if self._role == "writer" else "DEFERRED")
             for task in tasks:
                 self._attempt(task)
             self._database.commit()
         except DATABASE_ERRORS as error:
-            for task in tasks:
-                task.error = explain(error, self._settings)
             if self._in_transaction():
                 self._database.rollback()
+            for task in tasks:
+                task.error = explain(error, self._settings)
 
     def _attempt(self, task: _Task) -> None:
-        """Run one task in a savepoint. Its error stays its own, unless SQLite gave up the whole transaction."""
+        """Run one task in a savepoint. Its error is its own, unless SQLite gave up the whole transaction."""
         rows(self._database, "SAVEPOINT task", {})
         try:
             task.result = task.job(self._database)
-        except Exception as error:
+        except Exception as error:  # not swallowed: whoever awaits the job gets it
             if not self._in_transaction():
                 raise
             task.error = explain(error, self._settings) if isinstance(error, DATABASE_ERRORS) else error
@@ -124,7 +116,7 @@ class Threads:
         rows(self._database, "RELEASE task", {})
 
     def _in_transaction(self) -> bool:
-        """Whether SQLite still has a transaction open: a full disk may have made it roll back by itself."""
+        # After some failures (a full disk is one) SQLite has rolled back by itself.
         if self._database.is_closed():
             return False
         connection: sqlite3.Connection = self._database.connection()  # type: ignore[no-untyped-call]
@@ -143,7 +135,7 @@ def _answer(tasks: list[_Task]) -> None:
 
 def _settle(tasks: list[_Task]) -> None:
     for task in tasks:
-        if task.future.done():  # cancelled meanwhile
+        if task.future.done():  # its awaiter was cancelled
             continue
         if task.error is not None:
             task.future.set_exception(task.error)

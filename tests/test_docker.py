@@ -31,7 +31,8 @@ def instructions() -> list[tuple[str, str]]:
 def copied_from_here() -> list[str]:
     """Every path that the Dockerfile copies out of this folder."""
     copies = [arguments.split() for name, arguments in instructions() if name == "COPY"]
-    return [source for words in copies if not words[0].startswith("--from=") for source in words[:-1]]
+    ours = [words for words in copies if not words[0].startswith("--from=")]
+    return [word for words in ours for word in words[:-1] if not word.startswith("--")]
 
 
 @pytest.fixture

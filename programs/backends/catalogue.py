@@ -34,7 +34,6 @@ class Weights:
         context_window: in tokens, prompt and reply together.
         license: its SPDX name.
         description: one line for a person who chooses.
-
     """
 
     repo: str
@@ -111,7 +110,6 @@ def resolve(model: str, folder: Path = MODELS_FOLDER) -> Path:
 
     Raises:
         ConfigurationError: nobody knows that name, or the file is not there.
-
     """
     if model.endswith(".gguf"):
         path = Path(model).expanduser()
@@ -145,7 +143,6 @@ def pull(name: str, *, folder: Path = MODELS_FOLDER, endpoint: str | None = None
         ConfigurationError: the name is unknown, the hub has no such file or does not let us have it, the disk
             is full or read-only, or the bytes are not the pinned ones (they are then deleted).
         BackendUnavailable: the hub cannot be reached or fails; another pull goes on from there.
-
     """
     if name == BUNDLED:
         return _bundled()

@@ -47,9 +47,9 @@ class EmbeddedEngine(AsyncEngine):
         self.path = resolve(settings.model or BUNDLED, MODELS_FOLDER.expanduser())
         trained = context_length(self.path)
         self.window = settings.context_window or min(trained or _LARGEST_DEFAULT_WINDOW, _LARGEST_DEFAULT_WINDOW)
-        self._folder = tempfile.TemporaryDirectory(prefix="rants-", ignore_cleanup_errors=True)
         self._lock = threading.Lock()
         self._server: Any = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._pool = ThreadPoolExecutor(max_workers=self._parallel, thread_name_prefix=f"embedded-{name}")
 
     async def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:
@@ -78,7 +78,7 @@ class EmbeddedEngine(AsyncEngine):
                 if not stopped.is_set():
                     server = self.load()
                     server.handle_chat_completions(body, on_chunk)
-            except RuntimeError as error:
+            except (RuntimeError, ValueError) as error:
                 # What llama.cpp throws for a request it cannot use, such as a schema that it cannot compile.
                 raise InvalidRequestError(str(error), provider=self._name) from error
             finally:
@@ -96,6 +96,7 @@ class EmbeddedEngine(AsyncEngine):
             yield reader.end()
         finally:
             stopped.set()
+            done.cancel()
 
     def load(self) -> Any:
         """Read the weights, once; seconds for small ones. Blocks: call it off the event loop.
@@ -124,7 +125,8 @@ class EmbeddedEngine(AsyncEngine):
         """Wait for calls that are running and free the memory."""
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
         self._server = None
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _params(self) -> Any:
         params = xllamacpp.CommonParams()
@@ -135,6 +137,7 @@ class EmbeddedEngine(AsyncEngine):
         params.cpuparams.n_threads = self._threads
         params.cache_ram_mib = _PROMPT_CACHE_MIB
         params.verbosity = -1
+        self._folder = tempfile.TemporaryDirectory(prefix="rants-", ignore_cleanup_errors=True)
         # Left to itself it would listen on a TCP port without a key.
         params.hostnames = [str(Path(self._folder.name) / "llama.sock")]
         return params

@@ -36,7 +36,6 @@ def fetch(name: str, weights: Weights, part: Path, *, endpoint: str | None) -> N
         ConfigurationError: there is no room, no such file, no leave to read it, or another file in its place.
         BackendUnavailable: the hub cannot be reached or fails.
         OSError: the disk fails.
-
     """
     url = hf_hub_url(weights.repo, weights.file, revision=weights.revision, endpoint=endpoint and endpoint.rstrip("/"))
     have = part.stat().st_size if part.exists() else 0
@@ -88,7 +87,6 @@ def sha256(path: Path) -> str:
 
     Raises:
         OSError: it cannot be read.
-
     """
     digest = hashlib.sha256()
     with (

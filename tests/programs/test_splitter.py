@@ -1,0 +1,101 @@
+"""What the user reads and what is held back, at any chunking."""
+
+import random
+
+import pytest
+
+from programs.splitter import Splitter, join, split
+from programs.transcript import ToolIntent
+
+INTENT = """I'll add the missing check.
+TOOL_INTENT: in src/app.py replace block OLD with block NEW
+<<<OLD
+    return cache[key]
+>>>OLD
+<<<NEW
+    return cache.get(key)
+>>>NEW
+"""
+
+REPLIES: list[tuple[str, str, tuple[ToolIntent, ...]]] = [
+    ("hello world\n\n  indented \n", "hello world\n\n  indented \n", ()),
+    ("", "", ()),
+    ("\n\n", "\n\n", ()),
+    (
+        INTENT,
+        "I'll add the missing check.",
+        (
+            ToolIntent(
+                text="in src/app.py replace block OLD with block NEW",
+                blocks={"OLD": "    return cache[key]", "NEW": "    return cache.get(key)"},
+            ),
+        ),
+    ),
+    ("TOOL_INTENT: list the files", "", (ToolIntent(text="list the files"),)),
+    (
+        "Both.\n\nTOOL_INTENT: read a.py\nTOOL_INTENT: read b.py",
+        "Both.",
+        (ToolIntent(text="read a.py"), ToolIntent(text="read b.py")),
+    ),
+    # A block is taken whole, whatever is written in it, with its own line ends.
+    (
+        "TOOL_INTENT: write it\n<<<FILE\r\na\tb\r\nTOOL_INTENT: not one\n<<<INNER\n>>>INNER\n\n>>>FILE\nthen look",
+        "",
+        (
+            ToolIntent(
+                text="write it\n\nthen look", blocks={"FILE": "a\tb\r\nTOOL_INTENT: not one\n<<<INNER\n>>>INNER\n"}
+            ),
+        ),
+    ),
+    ("TOOL_INTENT: write\n<<<E\n>>>E", "", (ToolIntent(text="write", blocks={"E": ""}),)),
+    (
+        "TOOL_INTENT: write\n<<<CUT\nfirst\nsec",
+        "",
+        (ToolIntent(text="write", blocks={"CUT": "first\nsec"}, complete=False),),
+    ),
+    ("<think>\nhm, TOOL_INTENT: no\n</think>\n\nThe answer", "The answer", ()),
+    ("A\n<think>x</think>\nB", "A\nB", ()),
+    ("<think>a</think><think>b</think>C", "C", ()),
+    ("<think>never closed, so never shown", "", ()),
+    ("A\n\n<think>q</think>", "A", ()),
+    ("<think>plan</think>\nTOOL_INTENT: go", "", (ToolIntent(text="go"),)),
+    # Where a marker cannot stand, it is text.
+    ("a <think> b, and TOOL_INTENT: c", "a <think> b, and TOOL_INTENT: c", ()),
+    ("```\nTOOL_INTENT: x\n<think>\n```\ndone", "```\nTOOL_INTENT: x\n<think>\n```\ndone", ()),
+    # What only begins like a marker is text.
+    ("<thin", "<thin", ()),
+    ("TOOL_INT", "TOOL_INT", ()),
+    ("``\nx```", "``\nx```", ()),
+    ("price <\n<b>bold</b>", "price <\n<b>bold</b>", ()),
+]
+
+
+@pytest.mark.parametrize(("reply", "text", "intents"), REPLIES)
+def test_reply_is_parted(reply: str, text: str, intents: tuple[ToolIntent, ...]) -> None:
+    assert split(reply) == (text, intents)
+
+
+@pytest.mark.parametrize("reply", [reply for reply, _, _ in REPLIES])
+def test_chunking_changes_nothing(reply: str) -> None:
+    chance = random.Random(reply)
+    for _ in range(50):
+        splitter, position, pieces = Splitter(), 0, []
+        while position < len(reply):
+            length = chance.randint(1, 5)
+            pieces.append(splitter.feed(reply[position : position + length]))
+            position += length
+        pieces.append(splitter.finish())
+        assert ("".join(pieces), splitter.intents) == split(reply)
+
+
+def test_text_is_held_back_only_as_long_as_it_could_be_a_marker() -> None:
+    splitter = Splitter()
+    assert splitter.feed("Look.") == "Look."
+    assert splitter.feed("\nTOOL_") == ""
+    assert splitter.feed("BOX: full") == "\nTOOL_BOX: full"
+    assert splitter.feed(" <think>") == " <think>"
+
+
+def test_join_writes_what_split_reads() -> None:
+    intents = (ToolIntent(text="edit a.py", blocks={"OLD": "x\n", "NEW": ""}), ToolIntent(text="run the tests"))
+    assert split(join("On it.", intents)) == ("On it.", intents)

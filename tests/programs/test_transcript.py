@@ -1,0 +1,73 @@
+"""Transcripts, their digests, and reading messages in chat form."""
+
+import pytest
+
+from programs.errors import InvalidRequest
+from programs.transcript import EMPTY, Message, ToolCall, Transcript, Usage, chain, estimate_tokens
+
+
+def say(*contents: str) -> Transcript:
+    return Transcript(messages=tuple(Message(role="user", content=content) for content in contents))
+
+
+def test_conversations_share_digests_for_as_long_as_they_are_alike() -> None:
+    one, other = say("a", "b", "c").prefixes, say("a", "b", "x", "c").prefixes
+    assert one[:2] == other[:2]
+    assert not set(one[2:]) & set(other[2:])
+
+
+def test_digest_tells_roles_and_borders_apart() -> None:
+    user, assistant = Message(role="user", content="a"), Message(role="assistant", content="a")
+    digests = {next(chain([user])), next(chain([assistant])), say("ab").prefixes[-1], say("a", "b").prefixes[-1], EMPTY}
+    assert len(digests) == 5
+
+
+def test_chain_goes_on_from_a_digest() -> None:
+    whole = say("a", "b", "c")
+    assert tuple(chain(whole.messages[1:], whole.prefixes[0])) == whole.prefixes[1:]
+
+
+def test_appending_leaves_the_transcript_as_it_was() -> None:
+    before = say("a")
+    after = before.append(Message(role="assistant", content="b"))
+    assert (len(before), len(after)) == (1, 2)
+    assert after.prefixes[0] == before.prefixes[0]
+
+
+def test_messages_in_chat_form_survive_the_way_in_and_out() -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "read", "arguments": '{"b":1,  "a":2}'}}
+    chat = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "42", "tool_call_id": "call_1"},
+    ]
+    assert [Message.read(message).chat() for message in chat] == chat
+
+
+def test_null_and_multipart_content_are_text() -> None:
+    assert Message.read({"role": "assistant", "content": None}).content == ""
+    parts = [{"type": "text", "text": "a"}, {"type": "input_text", "text": "b"}, {"type": "refusal", "refusal": "c"}]
+    assert Message.read({"role": "user", "content": parts}).content == "abc"
+
+
+def test_content_that_is_not_text_is_refused_by_its_place() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}}
+    with pytest.raises(InvalidRequest) as caught:
+        Message.read({"role": "user", "content": [{"type": "text", "text": "see"}, image]}, param="messages[3]")
+    assert caught.value.param == "messages[3].content[1]"
+
+
+def test_tool_calls_are_kept_as_they_were_written() -> None:
+    call = ToolCall(id="c", name="f", arguments="{ not json")
+    message = Message(role="assistant", tool_calls=(call,))
+    assert Message.model_validate_json(message.said()) == message
+
+
+def test_usage_adds_up() -> None:
+    total = Usage(prompt=1, completion=2, cached=3) + Usage(prompt=10, completion=20, cached=30, estimated=True)
+    assert total == Usage(prompt=11, completion=22, cached=33, estimated=True)
+
+
+def test_tokens_are_estimated_from_bytes() -> None:
+    assert [estimate_tokens(text) for text in ("", "abcd", "abcde", "ééé")] == [0, 1, 2, 2]

@@ -1,0 +1,80 @@
+"""Runs to keep, and a look into the file from outside."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from programs.events import Outcome, RunDone, StepDone
+from programs.transcript import Message, ToolIntent, Transcript, Usage
+from store import Finished, Run
+
+
+def said(*contents: str) -> Transcript:
+    """A transcript of a system message and then user and assistant by turns."""
+    roles = ("system", *("user", "assistant") * len(contents))
+    pairs = zip(roles, contents, strict=False)
+    return Transcript(messages=tuple(Message.model_validate({"role": role, "content": text}) for role, text in pairs))
+
+
+def then(transcript: Transcript, *messages: Message) -> Transcript:
+    return Transcript(messages=transcript.messages + messages)
+
+
+def user(content: str) -> Message:
+    return Message(role="user", content=content)
+
+
+def assistant(content: str) -> Message:
+    return Message(role="assistant", content=content)
+
+
+def a_run(
+    run_id: str,
+    transcript: Transcript | None = None,
+    *,
+    tenant: str = "ada",
+    created_at: float = 1000.0,
+    background: bool = False,
+    previous: str | None = None,
+    session_key: str | None = None,
+) -> Run:
+    return Run(
+        id=run_id,
+        tenant=tenant,
+        model="rants-one",
+        created_at=created_at,
+        request={"temperature": 0.5, "metadata": {"of": run_id}},
+        transcript=said("Be brief.", "Hello") if transcript is None else transcript,
+        background=background,
+        previous=previous,
+        session_key=session_key,
+    )
+
+
+def finished(
+    *output: str, outcome: Outcome = "completed", completed_at: float = 1001.0, reason: str | None = None
+) -> Finished:
+    usage = Usage(prompt=30, completion=7, cached=20, estimated=True)
+    text = "".join(output)
+    return Finished(
+        done=RunDone(outcome=outcome, text=text, usage=usage, reason=reason, message=reason and "It broke."),
+        completed_at=completed_at,
+        seconds=1.5,
+        output=tuple(assistant(content) for content in output),
+        steps=(StepDone(text, (ToolIntent(text="read a", blocks={"A": "\n\u2028é"}),), "stop", usage),),
+        timeline=(3, 1, 4),
+    )
+
+
+def look(path: Path, statement: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def count(path: Path) -> dict[str, int]:
+    """How many rows each table has."""
+    tables = ("message", "prefix", "session", "run", "usage")
+    return {table: look(path, f"SELECT count(*) FROM {table}")[0][0] for table in tables}
