@@ -6,12 +6,13 @@ Source: https://platform.openai.com/docs/api-reference/chat
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
 from openai.types.chat.chat_completion import Choice
@@ -32,6 +33,8 @@ from store import Run
 
 router = APIRouter()
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a pair, or a whole one
+
 _FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
@@ -44,7 +47,7 @@ class Wire(BaseModel):
 class ToolFunction(Wire):
     """The function of a tool call."""
 
-    name: str
+    name: str = Field(min_length=1)
     arguments: str
 
 
@@ -169,7 +172,20 @@ def refuse_forced_tools(tool_choice: str | dict[str, Any] | None) -> None:
         )
 
 
-@router.post("/v1/chat/completions", response_model=None)
+async def refuse_broken_text(request: Request) -> None:
+    """Half of a surrogate pair (`\\ud800`) is valid JSON and yet no text: no model and no database takes it.
+
+    Raises:
+        InvalidRequest: the body holds one.
+    """
+    if _SURROGATE.search(await request.body()):
+        try:
+            json.dumps(await request.json(), ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise InvalidRequest("The body holds half of a surrogate pair, which is not text. Leave it out.") from error
+
+
+@router.post("/v1/chat/completions", response_model=None, dependencies=[Depends(refuse_broken_text)])
 async def create(request: Request, body: ChatRequest, tenant: Admitted) -> Response:
     """Answer a conversation, whole or as a stream of chunks."""
     served(request, body.model)

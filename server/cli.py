@@ -61,7 +61,9 @@ def serve(
         create_app(settings), host=where.host, port=where.port, log_level=log_level, timeout_graceful_shutdown=5
     )
     socket = config.bind_socket()
-    address = f"http://{where.host}:{socket.getsockname()[1]}"
+    # From elsewhere it is reached by this machine's name; from here by the loopback address.
+    host_name = "127.0.0.1" if where.host in ("0.0.0.0", "::") else where.host  # noqa: S104
+    address = f"http://{host_name}:{socket.getsockname()[1]}"
     for line in _banner(settings, address):
         out.print(line)
     uvicorn.Server(config).run(sockets=[socket])

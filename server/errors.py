@@ -99,7 +99,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        problem = error.errors()[0]
+        first, *more = error.errors()
+        # Where a value may be one of several kinds, the problem that lies deepest is that of the kind that was meant.
+        same = [first, *(other for other in more if other["loc"][:2] == first["loc"][:2])]
+        problem = max(same, key=lambda each: len(each["loc"]))
         param = _path(problem["loc"])
         if problem["type"] == "json_invalid":
             said, param = f"The body is not valid JSON: {problem['ctx']['error']}.", None
@@ -128,8 +131,8 @@ _KINDS = {"str", "int", "dict[str,any]"}
 
 def _path(loc: tuple[Any, ...]) -> str | None:
     path = ""
-    for part in loc:
-        if part == "body" or (isinstance(part, str) and (part in _KINDS or part.startswith(("list[", "constrained-")))):
+    for part in loc[1:]:  # the first says where it was found: in the body or in the query
+        if isinstance(part, str) and (part in _KINDS or part.startswith(("list[", "constrained-"))):
             continue
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     return path.lstrip(".") or None

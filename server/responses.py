@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from programs.errors import InvalidRequest, NotFound
 from programs.events import Event, RunDone
 from programs.transcript import ToolCall, read_text
 from server.auth import Admitted, Tenant
-from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_forced_tools
+from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text, refuse_forced_tools
 from server.response_events import Answer, ResponseFold
 from server.runs import LiveRun, Runs, ending, replay
 from server.served import served
@@ -28,6 +28,12 @@ from server.sse import EventStream, unless_gone
 from store import Run, Store, StoredRun
 
 router = APIRouter()
+
+_PREFIX = "resp_"
+
+# Items that are a tool's call or result. Others are known by what they hold.
+_CALLS = ("function_call", "custom_tool_call")
+_RESULTS = ("function_call_output", "custom_tool_call_output")
 
 
 class TextFormat(Wire):
@@ -74,10 +80,19 @@ class ResponsesRequest(Wire):
     max_tool_calls: int | None = None
 
     def sampling(self) -> Sampling:
-        """How the reply is to be sampled."""
+        """How the reply is to be sampled.
+
+        Raises:
+            InvalidRequest: a schema is asked for and none is given.
+        """
         wanted = self.text.format if self.text and self.text.format else TextFormat(type="text")
         schema = None
-        if wanted.type == "json_schema" and wanted.json_schema is not None:
+        if wanted.type == "json_schema":
+            if wanted.json_schema is None:
+                raise InvalidRequest(
+                    "text.format.schema is missing: give the schema that the reply must fit.",
+                    param="text.format.schema",
+                )
             schema = JSONSchema(name=wanted.name or "reply", schema=wanted.json_schema, strict=wanted.strict)
         return Sampling(
             max_tokens=self.max_output_tokens,
@@ -122,7 +137,7 @@ class ResponsesRequest(Wire):
         }
 
 
-@router.post("/v1/responses", response_model=None)
+@router.post("/v1/responses", response_model=None, dependencies=[Depends(refuse_broken_text)])
 async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> Response:
     """Answer, whole or streamed, now or in the background."""
     name: str = request.app.state.settings.rlm.rants_one.name
@@ -140,7 +155,7 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
     }
     run = await _runs(request).start(
         Run(
-            id=f"resp_{uuid.uuid4().hex}",
+            id=f"{_PREFIX}{uuid.uuid4().hex}",
             tenant=tenant,
             model=name,
             background=bool(body.background),
@@ -178,7 +193,7 @@ async def get(
     starting_after: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
     """Read a response back; with `stream`, join its events after number `starting_after`."""
-    live = _runs(request).get(tenant, response_id)
+    live = _live(request, tenant, response_id)
     if live is not None:
         if stream:
             return EventStream(_frames(live.asked, live.follow(), after=starting_after), hung_up=_nothing)
@@ -193,9 +208,9 @@ async def get(
 @router.delete("/v1/responses/{response_id}", response_model=None)
 async def delete(request: Request, response_id: str, tenant: Tenant) -> JSONResponse:
     """Forget a response; one that is still running is cancelled first."""
-    if live := _runs(request).get(tenant, response_id):
+    if live := _live(request, tenant, response_id):
         await _stop(live)
-    if not await _store(request).delete(tenant, response_id):
+    if not response_id.startswith(_PREFIX) or not await _store(request).delete(tenant, response_id):
         raise _missing(response_id)
     return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 
@@ -203,7 +218,7 @@ async def delete(request: Request, response_id: str, tenant: Tenant) -> JSONResp
 @router.post("/v1/responses/{response_id}/cancel", response_model=None)
 async def cancel(request: Request, response_id: str, tenant: Tenant) -> Response:
     """Stop a background response; one that is over is returned as it is."""
-    live = _runs(request).get(tenant, response_id)
+    live = _live(request, tenant, response_id)
     if live is not None:
         if not live.asked.background:
             raise InvalidRequest("Only a background response can be cancelled by its id.", param="response_id")
@@ -225,7 +240,7 @@ async def input_items(
     after: str | None = None,
 ) -> dict[str, Any]:
     """What the response was given, a page at a time: the whole conversation, newest first unless asked otherwise."""
-    live = _runs(request).get(tenant, response_id)
+    live = _live(request, tenant, response_id)
     if live is not None:
         transcript = live.asked.transcript
     else:
@@ -279,9 +294,9 @@ async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -
             raise InvalidRequest("input is missing: say something.", param="input", code="missing_required_parameter")
         return Transcript(messages=said)
     previous = body.previous_response_id
-    if _runs(request).get(tenant, previous) is not None:
+    if _live(request, tenant, previous) is not None:
         raise InvalidRequest(f"Response {previous!r} is still being written.", param="previous_response_id")
-    if await _store(request).run(tenant, previous) is None:
+    if await _stored(request, tenant, previous) is None:
         raise NotFound(
             f"Previous response with id {previous!r} not found.",
             param="previous_response_id",
@@ -308,16 +323,15 @@ def read_input(given: str | list[dict[str, Any]]) -> tuple[Message, ...]:
         kind = item.get("type") or ("message" if "role" in item else None)
         if kind == "message":
             messages.append(_read_message(item, param))
-        elif "output" in item and "call_id" in item:
-            output = item["output"]
-            text = output if isinstance(output, str) else read_text(output, param=f"{param}.output")
-            messages.append(Message(role="tool", content=text, tool_call_id=str(item["call_id"])))
-        elif "call_id" in item and "name" in item:
-            call = ToolCall(
-                id=str(item["call_id"]),
-                name=str(item["name"]),
-                arguments=str(item.get("arguments", item.get("input", ""))),
-            )
+        elif kind in _RESULTS or ("output" in item and "call_id" in item):
+            call_id = _word(item, "call_id", param)
+            content = _read_content(item.get("output"), f"{param}.output")
+            messages.append(Message(role="tool", content=content, tool_call_id=call_id))
+        elif kind in _CALLS or ("call_id" in item and "name" in item):
+            arguments = item.get("arguments", item.get("input", ""))
+            if not isinstance(arguments, str):
+                raise InvalidRequest(f"{param}.arguments should be JSON as text.", param=f"{param}.arguments")
+            call = ToolCall(id=_word(item, "call_id", param), name=_word(item, "name", param), arguments=arguments)
             if messages and messages[-1].role == "assistant":
                 calls = (*messages[-1].tool_calls, call)
                 messages[-1] = messages[-1].model_copy(update={"tool_calls": calls})
@@ -338,11 +352,21 @@ def _read_message(item: dict[str, Any], param: str) -> Message:
         raise InvalidRequest(
             f"{param}.role should be 'system', 'developer', 'user' or 'assistant', not {role!r}.", param=f"{param}.role"
         )
-    content = item.get("content")
+    return Message(role=role, content=_read_content(item.get("content"), f"{param}.content"))
+
+
+def _read_content(content: Any, param: str) -> str:
     parts_are_objects = isinstance(content, list) and all(isinstance(part, dict) for part in content)
     if not (content is None or isinstance(content, str) or parts_are_objects):
-        raise InvalidRequest(f"{param}.content should be text or a list of parts.", param=f"{param}.content")
-    return Message(role=role, content=read_text(content, param=f"{param}.content"))
+        raise InvalidRequest(f"{param} should be text or a list of parts.", param=param)
+    return read_text(content, param=param)
+
+
+def _word(item: Mapping[str, Any], key: str, param: str) -> str:
+    word = item.get(key)
+    if not isinstance(word, str) or not word:
+        raise InvalidRequest(f"{param}.{key} should be text, and not empty.", param=f"{param}.{key}")
+    return word
 
 
 def _items(transcript: Transcript) -> Iterator[dict[str, Any]]:
@@ -371,10 +395,21 @@ async def _kept(request: Request, tenant: str, response_id: str) -> StoredRun:
     Raises:
         NotFound: there is none of that id, or it is another tenant's.
     """
-    stored = await _store(request).run(tenant, response_id) if response_id.startswith("resp_") else None
+    stored = await _stored(request, tenant, response_id)
     if stored is None:
         raise _missing(response_id)
     return stored
+
+
+# A chat completion is a run, too, but it is no response: the prefix of the id says which.
+
+
+def _live(request: Request, tenant: str, response_id: str) -> LiveRun | None:
+    return _runs(request).get(tenant, response_id) if response_id.startswith(_PREFIX) else None
+
+
+async def _stored(request: Request, tenant: str, response_id: str) -> StoredRun | None:
+    return await _store(request).run(tenant, response_id) if response_id.startswith(_PREFIX) else None
 
 
 async def _stop(live: LiveRun) -> RunDone:

@@ -106,6 +106,7 @@ class Runs:
         self._timeout = timeout
         self._heartbeat = heartbeat
         self._alive: dict[tuple[str, str], LiveRun] = {}
+        self._closing = False
 
     async def start(
         self, asked: Run, sampling: Sampling, *, instructions: str | None = None, kept: bool = True
@@ -140,7 +141,8 @@ class Runs:
         return len(self._alive)
 
     async def aclose(self) -> None:
-        """Cancel what is alive and wait until it is written down."""
+        """Cancel what is alive and wait until it is written down. Background runs stay open: the next start goes on."""
+        self._closing = True
         tasks = [run.task for run in self._alive.values() if run.task is not None]
         for run in self._alive.values():
             run.cancel()
@@ -157,8 +159,10 @@ class Runs:
             beat.stop()
         try:
             await self._write_down(run, done, time.perf_counter() - started)
-        except RantsError as error:
+        except Exception as error:
             # The client must not believe in an answer that is not there tomorrow.
+            if not isinstance(error, RantsError):
+                logger.exception("a bug in writing down run %s", run.asked.id)
             done = _failed(run, error)
         finally:
             del self._alive[run.asked.tenant, run.asked.id]
@@ -201,8 +205,10 @@ class Runs:
             seconds=seconds,
         )
         if not run.kept:
-            await self._store.spent(asked.tenant, asked.id, done, completed_at=done.at, seconds=seconds)
+            await self._store.spent(asked.tenant, asked.id, finished)
         elif asked.background:
+            if self._closing and done.outcome == "cancelled":
+                return
             await self._store.finish(asked.tenant, asked.id, finished)
         else:
             await self._store.record(asked, finished)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 import peewee as pw
@@ -23,6 +24,8 @@ def connector(settings: StateSettings, *, read_only: bool = False) -> pw.SqliteD
         "synchronous": settings.synchronous,
         "foreign_keys": 1,
         "query_only": int(read_only),
+        "temp_store": "memory",  # else each savepoint writes what it may have to restore to a file
+        "cache_size": -16_000,  # in KiB: digests are random, and so are the pages that they touch
     }
     path = settings.sqlite_path.expanduser()
     return pw.SqliteDatabase(str(path), pragmas=pragmas, timeout=settings.busy_timeout_seconds)
@@ -44,6 +47,7 @@ def migrate(settings: StateSettings) -> None:
         ) from error
     database = connector(settings)
     try:
+        _connect(database, settings)
         with database.atomic("IMMEDIATE"):
             Runner(database, str(MIGRATIONS)).up()
     except DATABASE_ERRORS as error:
@@ -52,11 +56,36 @@ def migrate(settings: StateSettings) -> None:
         database.close()
 
 
+def _connect(database: pw.SqliteDatabase, settings: StateSettings) -> None:
+    """Connect, waiting for other processes: to begin its log SQLite needs the file alone, and does not wait itself."""
+    deadline = time.monotonic() + settings.busy_timeout_seconds
+    while True:
+        try:
+            database.connect()
+        except pw.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _first(error: BaseException) -> BaseException:
+    """Give SQLite's own error where it began: Peewee wraps it, and cleaning up after it may have failed as well."""
+    while isinstance(error.__context__, DATABASE_ERRORS):
+        error = error.__context__
+    return error
+
+
+def _code(error: BaseException) -> int:
+    """Give SQLite's primary code. The higher bytes only say where it happened."""
+    return int(getattr(_first(error), "sqlite_errorcode", 0)) & 0xFF
+
+
 def explain(error: Exception, settings: StateSettings) -> StoreError:
     """Give the `StoreError` that says what is wrong with the database and what to do about it."""
-    cause = getattr(error, "orig", error)  # Peewee wraps the errors of SQLite
     file = settings.sqlite_path
-    match getattr(cause, "sqlite_errorcode", 0) & 0xFF:  # the other bytes only say where it happened
+    match _code(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             wrong = f"Another process has kept {file} locked for {settings.busy_timeout_seconds:g} s"
             advice = "stop it, or raise state.busy_timeout_seconds"
@@ -74,4 +103,4 @@ def explain(error: Exception, settings: StateSettings) -> StoreError:
             advice = "move it away, or point state.sqlite_path elsewhere"
         case _:
             wrong, advice = f"The database {file} failed", "see what SQLite says"
-    return StoreError(f"{wrong}: {advice}. Nothing was written. (SQLite: {cause})")
+    return StoreError(f"{wrong}: {advice}. Nothing was written. (SQLite: {_first(error)})")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 from openai import AsyncOpenAI, OpenAI
@@ -94,9 +94,9 @@ async def async_client(server: ServerProcess) -> AsyncIterator[AsyncOpenAI]:
 
 
 @pytest.fixture(scope="session")
-def http(server: ServerProcess) -> Iterator[httpx.Client]:
+def http(server: ServerProcess) -> Iterator[httpx2.Client]:
     """`server` without the SDK, for what the SDK would not send."""
-    with httpx.Client(base_url=server.address, timeout=60) as plain:
+    with httpx2.Client(base_url=server.address, timeout=60) as plain:
         yield plain
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import httpx
+import httpx2
 import openai
 from openai import OpenAI
 from openai.types.responses import Response, ResponseStreamEvent
@@ -102,8 +102,8 @@ class ServerProcess:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.address}/health/live").is_success
-        except httpx.TransportError:
+            return httpx2.get(f"{self.address}/health/live").is_success
+        except httpx2.TransportError:
             return False
 
 
@@ -199,7 +199,7 @@ def _response_stream(client: OpenAI, text: str) -> Answer:
             if event.type == "response.output_text.delta":
                 written += event.delta
             if event.type in ("response.completed", "response.incomplete", "response.failed"):
-                answer = _answer_of(event.response)  # type: ignore[union-attr]
+                answer = _answer_of(event.response)
     assert answer.text == written
     return answer
 
@@ -229,16 +229,15 @@ def sse(lines: Iterable[str]) -> Iterator[tuple[str | None, Any]]:
                 yield ":", value.strip()
 
 
-def response_events(answer: httpx.Response) -> list[dict[str, Any]]:
-    """The events of a stream of `/v1/responses`; each is named as its type and of the shape that OpenAI's types have."""
+def response_events(answer: httpx2.Response) -> list[dict[str, Any]]:
+    """The events of a stream of `/v1/responses`: each named as its type, of OpenAI's shape, numbered without a gap."""
     events = []
     for name, data in sse(answer.iter_lines()):
         assert name == data["type"]
         _EVENT_TYPES[data["type"]].model_validate(data)
         events.append(data)
-    assert [event["sequence_number"] for event in events] == list(
-        range(events[0]["sequence_number"], events[0]["sequence_number"] + len(events))
-    )
+    numbers = [event["sequence_number"] for event in events]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     return events
 
 

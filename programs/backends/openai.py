@@ -8,11 +8,11 @@ import json
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import httpx
+import httpx2
 from dspy.lm15 import (
     AuthError,
     LM15Error,
@@ -20,10 +20,10 @@ from dspy.lm15 import (
     Request,
     ServerError,
     StreamAssemblyError,
-    TimeoutError,  # noqa: A004  (lm15's, which is also the builtin)
     TransportError,
     UnsupportedModelError,
 )
+from dspy.lm15 import TimeoutError as LM15TimeoutError
 
 from programs.backends.chat import ChunkReader, chat_body, chat_error
 from programs.backends.engine import AsyncEngine, StreamEvent
@@ -31,6 +31,7 @@ from programs.settings import ModelSettings, ResilienceSettings
 
 _MAY_PASS = {408, 425, 429, 500, 502, 503, 504}
 _MAX_EVENT_BYTES = 64 * 2**20
+_END_SECONDS = 0.1  # for a body to end after its last event; most end with it
 
 
 class OpenAIEngine(AsyncEngine):
@@ -56,7 +57,7 @@ class OpenAIEngine(AsyncEngine):
         if settings.api_key is not None:
             self._headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
         # A connection pool belongs to the event loop that opened it: the server has one, a notebook may have two.
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncClient] = WeakKeyDictionary()
 
     async def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:
         """See `AsyncEngine.stream`.
@@ -79,9 +80,9 @@ class OpenAIEngine(AsyncEngine):
                     for event in reader.read(chunk):
                         yield event
             yield reader.end()
-        except httpx.TimeoutException as error:
+        except httpx2.TimeoutException as error:
             raise self._silent() from error
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise StreamAssemblyError(f"the reply was cut off: {_words(error)}", provider=self._name) from error
         finally:
             await response.aclose()
@@ -111,7 +112,7 @@ class OpenAIEngine(AsyncEngine):
     async def _list_models(self, within: float) -> list[str]:
         try:
             response = await self._client().get(f"{self._base_url}/models", headers=self._headers, timeout=within)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise TransportError(f"cannot reach {self._base_url}: {_words(error)}", provider=self._name) from error
         if response.status_code in (401, 403) or response.status_code >= 500:
             raise self._refusal(response)
@@ -121,18 +122,18 @@ class OpenAIEngine(AsyncEngine):
             # A server without this route can still answer questions; it just cannot say which models it has.
             return []
 
-    def _client(self) -> httpx.AsyncClient:
+    def _client(self) -> httpx2.AsyncClient:
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
             wait = self._resilience
             most = wait.max_connections
-            self._clients[loop] = httpx.AsyncClient(
-                timeout=httpx.Timeout(wait.read_timeout_seconds, connect=wait.connect_timeout_seconds),
-                limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
+            self._clients[loop] = httpx2.AsyncClient(
+                timeout=httpx2.Timeout(wait.read_timeout_seconds, connect=wait.connect_timeout_seconds),
+                limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most),
             )
         return self._clients[loop]
 
-    async def _open(self, body: bytes) -> httpx.Response:
+    async def _open(self, body: bytes) -> httpx2.Response:
         """Send until a stream begins or trying again makes no sense."""
         attempt = 0
         while True:
@@ -148,27 +149,27 @@ class OpenAIEngine(AsyncEngine):
                 await asyncio.sleep(wait)
                 attempt += 1
 
-    async def _send(self, body: bytes) -> httpx.Response:
+    async def _send(self, body: bytes) -> httpx2.Response:
         client = self._client()
         headers = {**self._headers, "Content-Type": "application/json"}
         request = client.build_request("POST", f"{self._base_url}/chat/completions", content=body, headers=headers)
         try:
             response = await client.send(request, stream=True)
-        except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
+        except (httpx2.ReadTimeout, httpx2.WriteTimeout) as error:
             raise self._silent() from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise TransportError(f"cannot reach {self._base_url}: {_words(error)}", provider=self._name) from error
         if response.is_success:
             return response
         try:
             await response.aread()
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise ServerError(f"HTTP {response.status_code}", provider=self._name) from error
         finally:
             await response.aclose()
         raise self._refusal(response)
 
-    def _refusal(self, response: httpx.Response) -> LM15Error:
+    def _refusal(self, response: httpx2.Response) -> LM15Error:
         status = response.status_code
         try:
             said = response.json()
@@ -187,13 +188,15 @@ class OpenAIEngine(AsyncEngine):
             return ServerError(message or f"HTTP {status}", retry_after=_retry_after(response), **details)
         return chat_error(error, provider=self._name, status=status)
 
-    async def _chunks(self, response: httpx.Response) -> AsyncGenerator[Any]:
+    async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[Any]:
         """The JSON of each server-sent event, or of the whole body where the server does not stream."""
         if "json" in response.headers.get("content-type", ""):
             yield self._parse(await response.aread())
             return
-        async for data in _sse_data(response.aiter_bytes()):
+        pieces = response.aiter_bytes()
+        async for data in _sse_data(pieces):
             if data == b"[DONE]":
+                await _drain(pieces)
                 return
             yield self._parse(data)
 
@@ -205,7 +208,7 @@ class OpenAIEngine(AsyncEngine):
 
     def _silent(self) -> LM15Error:
         allowed = self._resilience.read_timeout_seconds
-        return TimeoutError(f"no answer within {allowed:g} seconds", provider=self._name)
+        return LM15TimeoutError(f"no answer within {allowed:g} seconds", provider=self._name)
 
 
 async def _sse_data(source: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
@@ -215,7 +218,7 @@ async def _sse_data(source: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
     async for piece in source:
         *lines, rest = (rest + piece).split(b"\n")
         if len(rest) > _MAX_EVENT_BYTES:
-            raise httpx.RemoteProtocolError("an event of the stream is longer than 64 MiB")
+            raise httpx2.RemoteProtocolError("an event of the stream is longer than 64 MiB")
         for line in lines:
             stripped = line.rstrip(b"\r")
             if stripped.startswith(b"data:"):
@@ -230,7 +233,15 @@ async def _sse_data(source: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         yield b"\n".join(data)
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+async def _drain(pieces: AsyncIterator[bytes]) -> None:
+    """Read the end of a body in which nothing more is said: only then can its connection be used again."""
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(_END_SECONDS):
+            async for _ in pieces:
+                pass
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
     """Seconds to wait, from either form of the header (RFC 9110, 10.2.3)."""
     value = response.headers.get("retry-after")
     if value is None:

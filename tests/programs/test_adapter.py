@@ -4,7 +4,8 @@ from typing import Any
 
 import dspy
 import pytest
-from dspy.lm15 import Message, Request, Response, TextPart, ThinkingPart, Usage as EngineUsage
+from dspy.lm15 import Message, Request, Response, TextPart, ThinkingPart
+from dspy.lm15 import Usage as EngineUsage
 
 from programs.adapter import NativeAdapter
 from programs.backends.chat import chat_body
@@ -30,9 +31,7 @@ CONVERSATION: list[dict[str, Any]] = [
 ]
 
 
-def request(
-    messages: list[dict[str, Any]], demos: list[dict[str, Any]] | None = None, **config: Any
-) -> Request:
+def request(messages: list[dict[str, Any]], demos: list[dict[str, Any]] | None = None, **config: Any) -> Request:
     return NativeAdapter().request(LM, config, Generate, demos or [], {"messages": messages})
 
 
@@ -138,5 +137,3 @@ def test_usage_that_was_not_reported_is_none(usage: EngineUsage) -> None:
     message = Message.assistant("hi")
     reply = Response(id=None, model="m", message=message, finish_reason="stop", usage=usage)
     assert NativeAdapter().read(reply)["usage"] is None
-
-

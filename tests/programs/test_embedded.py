@@ -1,8 +1,7 @@
-"""The real embedded model: it answers, fits schemas, shares its slots, remembers prompts, and lets itself be stopped."""
+"""The real embedded model: it answers, fits schemas, shares its slots, remembers prompts, lets itself be stopped."""
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,7 +148,7 @@ async def test_context_is_told_before_the_question(backends: Backends) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_opens_no_port(backends: Backends) -> None:
-    ours = {os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
+    ours = {str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
     listening = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:

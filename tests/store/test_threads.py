@@ -54,7 +54,7 @@ class Pause:
         assert self.go_on.wait(30)
 
 
-async def together(writer: Threads, *jobs: Change) -> list[None | BaseException]:
+async def together(writer: Threads, *jobs: Change) -> list[BaseException | None]:
     """Hand over `jobs` while the writer is busy, so that they are one transaction."""
     pause = Pause()
     busy = asyncio.create_task(writer.do(pause))
@@ -68,7 +68,11 @@ async def together(writer: Threads, *jobs: Change) -> list[None | BaseException]
 
 async def test_what_waits_together_is_committed_once(writer: Threads) -> None:
     statements: list[str] = []
-    await writer.do(lambda db: db.connection().set_trace_callback(statements.append))
+
+    def trace(db: Any) -> None:
+        db.connection().set_trace_callback(statements.append)
+
+    await writer.do(trace)
     statements.clear()
     await together(writer, *(adding(str(number)) for number in range(50)))
     assert statements.count("COMMIT") == 2  # the job that held the writer up, and the fifty
