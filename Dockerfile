@@ -3,7 +3,7 @@
 # docker run -p 8000:8000 -v ./config.yaml:/app/config.yaml -v ./work:/work rants
 
 FROM python:3.13-slim-bookworm AS builder
-COPY --from=ghcr.io/astral-sh/uv:0.13 /uv /usr/local/bin/uv
+RUN pip install --no-cache-dir uv==0.13.9
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /app
 # The dependencies first, as a layer of their own: they change less often than the code.

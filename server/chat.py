@@ -173,7 +173,7 @@ def refuse_forced_tools(tool_choice: str | dict[str, Any] | None) -> None:
 
 
 async def refuse_broken_text(request: Request) -> None:
-    """Half of a surrogate pair (`\\ud800`) is valid JSON and yet no text: no model and no database takes it.
+    """Half of a surrogate pair is valid JSON and yet no text: no model and no database takes it.
 
     Raises:
         InvalidRequest: the body holds one.

@@ -56,6 +56,7 @@ def serve(
 
     from server.app import create_app
 
+    asyncio.run(_preflight(settings))
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     config = uvicorn.Config(
         create_app(settings), host=where.host, port=where.port, log_level=log_level, timeout_graceful_shutdown=5
@@ -67,6 +68,20 @@ def serve(
     for line in _banner(settings, address):
         out.print(line)
     uvicorn.Server(config).run(sockets=[socket])
+
+
+async def _preflight(settings: Settings) -> None:
+    """Find out what cannot be used while the answer can still be one sentence.
+
+    Raises:
+        ConfigurationError, StoreError: the weights or the database.
+    """
+    from programs import Backends
+    from store import Store
+
+    await Backends(settings.models, settings.resilience).aclose()
+    async with await Store.open(settings.state):
+        pass
 
 
 def _banner(settings: Settings, address: str) -> Iterator[str]:
@@ -87,7 +102,8 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
         f'"npm": "@ai-sdk/openai-compatible", "options": {{"baseURL": "{address}/v1"}}, "models": {{"{name}": {{}}}}'
     )
     yield escape(f'  opencode.json: {{"provider": {{"rants": {{{provider}}}}}, "model": "rants/{name}"}}')
-    yield f"  curl:         curl {address}/v1/models"
+    ask = f'{{"model": "{name}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    yield escape(f"  curl:         curl {address}/v1/chat/completions -H 'Content-Type: application/json' -d '{ask}'")
 
 
 @app.command()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from programs.errors import ConfigurationError
@@ -69,6 +69,12 @@ class AuthSettings(Section):
 
     enabled: bool = False
     api_keys: tuple[ApiKey, ...] = ()
+
+    @model_validator(mode="after")
+    def _somebody_may_ask(self) -> Self:
+        if self.enabled and not self.api_keys:
+            raise ValueError("auth is enabled and api_keys is empty, so nobody could ask; add a key and its tenant_id")
+        return self
 
 
 class RateLimitSettings(Section):

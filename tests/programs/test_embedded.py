@@ -30,7 +30,7 @@ def backends() -> Iterator[Backends]:
 def ask(*contents: str) -> Session:
     """A session in which the user and the assistant have spoken in turns."""
     roles = ("user", "assistant")
-    said = [Message(role=roles[index % 2], content=content) for index, content in enumerate(contents)]  # type: ignore[arg-type]
+    said = [Message(role=roles[index % 2], content=content) for index, content in enumerate(contents)]
     return Session(id="test", transcript=Transcript(messages=tuple(said)))
 
 

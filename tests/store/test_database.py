@@ -43,10 +43,10 @@ def test_migrating_twice_is_migrating_once(settings: StateSettings, path: Path) 
     assert [name for _, name, _ in schema[1]] == [file.stem for file in sorted(MIGRATIONS.glob("0*.py"))]
 
 
-def test_processes_that_migrate_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", MIGRATE_WHEN_TOLD, str(tmp_path / "rants.sqlite3")]
     pipe = subprocess.PIPE
-    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(3)]
+    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -54,7 +54,7 @@ def test_processes_that_migrate_at_once_do_not_disturb_each_other(tmp_path: Path
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 3
+    assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 2
     assert look(tmp_path / "rants.sqlite3", "SELECT count(*) FROM schema_migration") == [(1,)]
 
 
