@@ -45,7 +45,8 @@ class Reply:
         headers: more headers of the answer.
         error: the error object of a status or of the fault `error`.
         fault: `hang` never answers, not even with a status; after the pieces `cut` closes the connection, `malformed`
-            sends an event that is not JSON, `error` sends `error` as an event; `no_done` leaves out `[DONE]`.
+            sends `event`, `error` sends `error` as an event; `no_done` leaves out `[DONE]`.
+        event: the data of the event that the fault `malformed` sends; by default not JSON.
         streamed: False answers with one JSON object, also when a stream is asked for.
         bytes_per_write: cuts what is sent into writes of so many bytes, without regard for characters or events.
     """
@@ -61,6 +62,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     error: Mapping[str, Any] = field(default_factory=lambda: {"message": "scripted failure"})
     fault: Fault | None = None
+    event: str = '{"choices": [{"delta"'
     streamed: bool = True
     bytes_per_write: int | None = None
 
@@ -288,7 +290,7 @@ class _Connection(asyncio.Protocol):
                 self._transport.close()
                 return
             case "malformed":
-                await event('{"choices": [{"delta"')
+                await event(reply.event)
             case "error":
                 await event(_json({"error": reply.error}))
             case _:
@@ -303,9 +305,9 @@ class _Connection(asyncio.Protocol):
     async def _send(self, data: bytes, bytes_per_write: int | None = None) -> None:
         step = bytes_per_write or len(data)
         for start in range(0, len(data), step):
-            self._transport.write(data[start : start + step])
-            if bytes_per_write is not None:
+            if start > 0:
                 await asyncio.sleep(_BETWEEN_WRITES)
+            self._transport.write(data[start : start + step])
 
 
 def _base(body: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -126,7 +126,7 @@ class Transcript(Frozen):
 
     def append(self, *messages: Message) -> Self:
         """A transcript with `messages` at its end."""
-        return self.model_copy(update={"messages": self.messages + messages})
+        return type(self)(messages=self.messages + messages)
 
     @cached_property
     def prefixes(self) -> tuple[bytes, ...]:

@@ -22,7 +22,7 @@ from openai.types.completion_usage import CompletionTokensDetails, PromptTokensD
 from pydantic import BaseModel, ConfigDict, Field
 
 from programs import Message, Sampling, Transcript, Usage
-from programs.errors import InvalidRequest
+from programs.errors import BackendUnavailable, InvalidRequest
 from programs.events import Heartbeat, RunDone, TextDelta
 from server.auth import Admitted
 from server.errors import error_body, sentence, shape
@@ -35,6 +35,7 @@ router = APIRouter()
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a pair, or a whole one
 
+_TEXT = "\N{NULL}"  # stands where the text of a chunk goes: no id or name has it
 _FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
@@ -209,6 +210,8 @@ async def create(request: Request, body: ChatRequest, tenant: Admitted) -> Respo
             include_usage = bool(body.stream_options and body.stream_options.include_usage)
             return EventStream(_frames(run, include_usage), hung_up=run.cancel)
         done = await unless_gone(request, run.finished())
+        if (failure := _failure(run, done)) is not None:
+            raise failure
     except BaseException:
         run.cancel()
         raise
@@ -246,16 +249,18 @@ async def _frames(run: LiveRun, include_usage: bool) -> AsyncGenerator[bytes]:
         return _frame(ChatCompletionChunk(**base, choices=[choice]))
 
     yield chunk(ChoiceDelta(role="assistant", content=""))
+    # Chunks of text differ in nothing but the text: what is around it is made once, not for each token.
+    before, after = chunk(ChoiceDelta(content=_TEXT)).split(json.dumps(_TEXT).encode())
     async for event in run.follow():
         match event:
             case TextDelta(text):
-                yield chunk(ChoiceDelta(content=text))
+                yield before + json.dumps(text, ensure_ascii=False).encode() + after
             case Heartbeat():
                 yield b": keep-alive\n\n"
             case RunDone() as done:
-                if run.failure is not None:
-                    found = shape(run.failure)
-                    error = error_body(sentence(run.failure), found.type, code=found.code)
+                if (failure := _failure(run, done)) is not None:
+                    found = shape(failure)
+                    error = error_body(sentence(failure), found.type, code=found.code)
                     yield b"data: " + json.dumps(error).encode() + b"\n\n"
                     return
                 yield chunk(ChoiceDelta(), _finish_reason(done))
@@ -263,6 +268,13 @@ async def _frames(run: LiveRun, include_usage: bool) -> AsyncGenerator[bytes]:
                     usage = {**base, "usage": _usage(done.usage)}
                     yield _frame(ChatCompletionChunk(**usage, choices=[]))
     yield b"data: [DONE]\n\n"
+
+
+def _failure(run: LiveRun, done: RunDone) -> BaseException | None:
+    """Why there is no whole answer. Chat has no word for `cancelled`; what a client waits for only a stop cancels."""
+    if done.outcome == "cancelled":
+        return BackendUnavailable("The server is stopping. Ask again.", backend="generator")
+    return run.failure
 
 
 def _finish_reason(done: RunDone) -> str:

@@ -55,19 +55,19 @@ def serve(
     import uvicorn
 
     from server.app import create_app
+    from server.stopping import Server
 
     asyncio.run(_preflight(settings))
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    config = uvicorn.Config(
-        create_app(settings), host=where.host, port=where.port, log_level=log_level, timeout_graceful_shutdown=5
-    )
+    served = create_app(settings)
+    config = uvicorn.Config(served, host=where.host, port=where.port, log_level=log_level)
     socket = config.bind_socket()
     # From elsewhere it is reached by this machine's name; from here by the loopback address.
     host_name = "127.0.0.1" if where.host in ("0.0.0.0", "::") else where.host  # noqa: S104
     address = f"http://{host_name}:{socket.getsockname()[1]}"
     for line in _banner(settings, address):
         out.print(line)
-    uvicorn.Server(config).run(sockets=[socket])
+    Server(config, served).run(sockets=[socket])
 
 
 async def _preflight(settings: Settings) -> None:
@@ -213,6 +213,26 @@ def pull(
         return
     path = pull(name, folder=MODELS_FOLDER.expanduser(), endpoint=endpoint)
     out.print(f"{path}\nTo use it, put [bold]model: {name}[/bold] under models.generator in config.yaml.")
+
+
+@bench.command()
+def gateway(
+    requests: Annotated[int, typer.Option(min=1, help="Over which the memory is watched.")] = 10_000,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything else is measured.")] = 5,
+    sample: Annotated[int, typer.Option(min=1, help="Requests in each measurement.")] = 300,
+) -> None:
+    """Compare RANTS with a bare passthrough: latency, requests a second, first token, memory. Takes minutes."""
+    from evals import performance
+
+    asyncio.run(performance.gateway(requests=requests, rounds=rounds, sample=sample))
+
+
+@bench.command()
+def cache() -> None:
+    """See how much of a growing conversation the embedded model does not read again. Takes about a minute."""
+    from evals import performance
+
+    asyncio.run(performance.cache())
 
 
 def _settings() -> Settings:

@@ -200,7 +200,6 @@ class Runs:
             done=done,
             steps=tuple(steps),
             timeline=timeline(run.events),
-            completed_at=done.at,
             output=(Message(role="assistant", content=done.text),) if done.text else (),
             seconds=seconds,
         )

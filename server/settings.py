@@ -145,9 +145,14 @@ def overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
     Raises:
         ConfigurationError: a variable's path leads through something that is no section or list.
     """
-    for name in sorted(environment):
+    for name in sorted(environment, key=_in_order):
         if name.startswith(_PREFIX) and name != _CONFIG_FILE:
             _put(tree, name.removeprefix(_PREFIX).lower().split("__"), _value(name, environment[name]), name)
+
+
+def _in_order(name: str) -> list[str]:
+    """Item 10 of a list comes after item 9."""
+    return [part.zfill(9) if part.isdecimal() else part for part in name.split("__")]
 
 
 def _put(tree: Any, path: list[str], value: Any, name: str) -> None:

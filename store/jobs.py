@@ -46,7 +46,7 @@ def begin(db: pw.SqliteDatabase, run: Run, finished: Finished | None = None) -> 
         "key": run.session_key,
         "head": head if output or not session else None,
         "created_at": run.created_at,
-        "updated_at": finished.completed_at if finished else run.created_at,
+        "updated_at": finished.done.at if finished else run.created_at,
     }
     rows(db, statements.MOVE_SESSION if session else statements.ADD_SESSION, place)
     values: Values = {
@@ -89,11 +89,6 @@ def _session_before(db: pw.SqliteDatabase, run: Run, known: int) -> str | None:
     return found[0] if found else None
 
 
-def start(db: pw.SqliteDatabase, tenant: str, run_id: str) -> None:
-    """Take the run out of the queue."""
-    rows(db, statements.START_RUN, {"tenant": tenant, "id": run_id, "status": "in_progress"})
-
-
 def finish(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) -> bool:
     """End the run and add what it cost; False where it had ended or is gone."""
     found = row(db, statements.OPEN_RUN, {"tenant": tenant, "id": run_id})
@@ -103,7 +98,7 @@ def finish(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) 
             return False
         head = prefixes.grow(db, tenant, before, length or 0, finished.output)
         rows(db, statements.END_RUN, {"tenant": tenant, "id": run_id, "output": head} | _ending(finished))
-        moved: Values = {"tenant": tenant, "id": session, "key": None, "updated_at": finished.completed_at}
+        moved: Values = {"tenant": tenant, "id": session, "key": None, "updated_at": finished.done.at}
         rows(db, statements.MOVE_SESSION, moved | {"head": head if finished.output else None})
     spend(db, tenant, run_id, finished)
     return found is not None
@@ -113,7 +108,7 @@ def _ending(finished: Finished) -> Values:
     done = finished.done
     return {
         "status": done.outcome,
-        "completed_at": finished.completed_at,
+        "completed_at": finished.done.at,
         "text": done.text,
         "steps": _STEPS.dump_json(finished.steps).decode(),
         "timeline": _NUMBERS.dump_json(finished.timeline).decode(),
@@ -127,7 +122,7 @@ def spend(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) -
     """Add what a run cost."""
     done = finished.done
     values: Values = {"tenant": tenant, "run": run_id, "outcome": done.outcome, "seconds": finished.seconds}
-    rows(db, statements.ADD_USAGE, values | {"created_at": finished.completed_at} | done.usage.model_dump())
+    rows(db, statements.ADD_USAGE, values | {"created_at": finished.done.at} | done.usage.model_dump())
 
 
 def read(db: pw.SqliteDatabase, tenant: str, run_id: str) -> StoredRun | None:
@@ -173,7 +168,7 @@ def delete(db: pw.SqliteDatabase, tenant: str, run_id: str) -> bool:
 
 def try_to_write(db: pw.SqliteDatabase) -> None:
     """Write a row and take it back."""
-    nothing = RunDone(outcome="completed", text="", usage=Usage())
+    nothing = RunDone(outcome="completed", text="", usage=Usage(), at=0.0)
     with db.savepoint() as savepoint:
-        spend(db, "", "", Finished(nothing, completed_at=0.0, seconds=0.0))
+        spend(db, "", "", Finished(nothing, seconds=0.0))
         savepoint.rollback(begin=False)

@@ -46,7 +46,6 @@ class Finished:
 
     Attributes:
         done: its last event: outcome, text, usage, and what went wrong.
-        completed_at: when it ended.
         seconds: how long it took.
         output: the messages that it appended to the transcript.
         steps: its turns of the loop.
@@ -55,7 +54,6 @@ class Finished:
     """
 
     done: RunDone
-    completed_at: float
     seconds: float
     output: tuple[Message, ...] = ()
     steps: tuple[StepDone, ...] = ()

@@ -142,7 +142,6 @@ STORED = tuple(name for name in ("tenant", *BEGINNING, *ENDING) if name not in {
 _stored = run.select(*(getattr(run, name) for name in STORED))
 
 ADD_RUN = _sql(_insert(run, *BEGINNING, *ENDING))
-START_RUN = _sql(_update(run, "status").where(*_own(run, **BY_ID), run.completed_at.is_null()))
 OPEN_RUN = _sql(
     run.select(run.session, run.completed_at, run.input, prefix.length)
     .join(prefix, pw.JOIN.LEFT_OUTER, on=(prefix.tenant == run.tenant) & (prefix.digest == run.input))

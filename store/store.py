@@ -58,10 +58,6 @@ class Store:
         """
         return await self._writer.do(lambda db: jobs.begin(db, run))
 
-    async def started(self, tenant: str, run_id: str) -> None:
-        """Keep that a queued run is in progress."""
-        await self._writer.do(lambda db: jobs.start(db, tenant, run_id))
-
     async def finish(self, tenant: str, run_id: str, finished: Finished) -> bool:
         """Keep how a run ended, what it appended to the transcript, and what it cost.
 

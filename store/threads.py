@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -98,29 +97,23 @@ class Threads:
                 self._attempt(task)
             self._database.commit()
         except DATABASE_ERRORS as error:
-            if self._in_transaction():
-                self._database.rollback()
             for task in tasks:
                 task.error = explain(error, self._settings)
+            self._database.close()  # takes back what is left of the transaction; the next one connects anew
 
     def _attempt(self, task: _Task) -> None:
-        """Run one task in a savepoint. Its error is its own, unless SQLite gave up the whole transaction."""
+        """Run one task in a savepoint, so that its error is its own.
+
+        If SQLite has given up the whole transaction (it may, when a disk fails), there is nothing to go back to: that
+        raises.
+        """
         rows(self._database, "SAVEPOINT task", {})
         try:
             task.result = task.job(self._database)
-        except Exception as error:  # not swallowed: whoever awaits the job gets it
-            if not self._in_transaction():
-                raise
+        except Exception as error:  # noqa: BLE001 - not swallowed: whoever awaits the job gets it
             task.error = explain(error, self._settings) if isinstance(error, DATABASE_ERRORS) else error
             rows(self._database, "ROLLBACK TO task", {})
         rows(self._database, "RELEASE task", {})
-
-    def _in_transaction(self) -> bool:
-        # After some failures (a full disk is one) SQLite has rolled back by itself.
-        if self._database.is_closed():
-            return False
-        connection: sqlite3.Connection = self._database.connection()  # type: ignore[no-untyped-call]
-        return connection.in_transaction
 
 
 def _answer(tasks: list[_Task]) -> None:

@@ -114,12 +114,12 @@ def guarded_server(
     """A server, configured by a file, that asks for keys, counts, and soon loses its patience."""
     folder: Path = tmp_path_factory.mktemp("guarded")
     config: dict[str, Any] = {
-        "server": {"keep_alive_seconds": 0.2},
+        "server": {"keep_alive_seconds": 0.1},
         "limits": {"max_request_bytes": 100_000},
         "models": {"generator": {"base_url": scripted_backend.base_url, "model": "scripted", "context_window": 8000}},
         "auth": {"enabled": True, "api_keys": [{"key": f"key-of-{name}", "tenant_id": name} for name in TENANTS]},
         "rate_limits": {"enabled": True, "requests_per_minute": 6, "burst": BURST},
-        "resilience": {"read_timeout_seconds": 3, "request_timeout_seconds": 5},
+        "resilience": {"read_timeout_seconds": 2, "request_timeout_seconds": 4},
     }
     (folder / "guarded.yaml").write_text(yaml.safe_dump(config))
     with running(folder, {"RANTS_CONFIG": "guarded.yaml"}) as process:

@@ -1,0 +1,6 @@
+"""Speed, measured side by side: ratios to a known neighbour, never a lone time."""
+
+from evals.performance.cache import cache
+from evals.performance.gateway import gateway
+
+__all__ = ["cache", "gateway"]

@@ -1,120 +1,142 @@
 """RANTS beside the least that a gateway can be, over the same stub that answers at once.
 
 Both run in processes of their own under the same uvicorn, RANTS with its store. They take turns, in another order each
-round, and each round gives its own ratios: what the machine does meanwhile then falls on both. What is printed are
-the medians over the rounds.
+round, and each round gives its own ratios: what else the machine does falls on both. Printed are the medians over the
+rounds.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
 
 from evals.performance.load import Load, load
 from evals.performance.processes import Server, rants, running
+from evals.performance.table import Line, show
 
-MANY = 50
-"""How many clients there are where there are many."""
-
-_MOST_ADDED = 2.0  # times the passthrough's
+_MANY = 50  # clients
+_MOST_ADDED = 2.0  # times what the passthrough adds
 _LEAST_RATE = 0.5  # of the passthrough's
-_LATEST_TOKEN = 0.010  # seconds after the backend's
-_MOST_GROWTH = 10.0  # MiB over 10,000 requests
+_LATEST_TOKEN = 10.0  # milliseconds after the backend's
+_MOST_GROWTH = 0.05  # of the memory
 
-type Times = dict[tuple[str, int, bool], Load]
-"""One round: by server, number of clients, and whether the answers were streamed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the table. `met` is None where there is no aim."""
-
-    what: str
-    passthrough: str
-    rants: str
-    ratio: str = ""
-    aim: str = ""
-    met: bool | None = None
+type Round = dict[tuple[str, int, bool], Load]
+"""What was measured once, by server, number of clients and whether the answers were streamed."""
 
 
-async def gateway(*, requests: int = 10_000, rounds: int = 5, sample: int = 300) -> None:
-    """Measure and print the table.
+async def gateway(*, requests: int, rounds: int, sample: int) -> None:
+    """Measure and print a table.
 
     Args:
         requests: over which the memory is watched.
-        rounds: how often everything is measured.
+        rounds: how often everything else is measured.
         sample: requests in each measurement.
+
+    Raises:
+        RuntimeError: one of the servers does not start.
+        WrongReply: an answer is not the backend's.
     """
     async with AsyncExitStack() as stack:
-        stub = await stack.enter_async_context(running("-m", "evals.performance.stub"))
-        passthrough = await stack.enter_async_context(running("-m", "evals.performance.passthrough", stub.address))
+        stub = await stack.enter_async_context(running("from evals.performance.stub import serve; serve()"))
+        relay = f"from evals.performance.passthrough import serve; serve({stub.address!r})"
+        passthrough = await stack.enter_async_context(running(relay))
         ours = await stack.enter_async_context(rants(f"{stub.address}/v1"))
         servers = {"stub": stub, "passthrough": passthrough, "rants": ours}
-        for server in servers.values():  # what is imported, connected and cached with the first requests
-            await load(server.port, clients=MANY, requests=sample, stream=True)
-        measured = [await _round(servers, sample, backwards=number % 2 == 1) for number in range(rounds)]
-        before, after = await _memory(ours, requests)
-    _print([*_times(measured), _growth(before, after, requests)], rounds, sample)
+        status = stack.enter_context(Console(stderr=True).status("first requests"))
+        measured: list[Round] = [{} for _ in range(rounds)]
+        # One client comes first: whoever served many has their connections to look after for a while.
+        for clients in (1, _MANY):
+            for server in servers.values():
+                await load(server.port, clients=clients, requests=sample, stream=True)
+            for number, one in enumerate(measured):
+                status.update(f"{clients} at a time, round {number + 1} of {rounds}")
+                one |= await _measure(servers, clients, sample, backwards=number % 2 == 1)
+        status.update(f"{requests} requests")
+        # A tenth of them goes first: an allocator takes a while to find its size.
+        await load(ours.port, clients=_MANY, requests=requests // 10, stream=True)
+        before = await ours.memory()
+        await load(ours.port, clients=_MANY, requests=requests, stream=True)
+        after = await ours.memory()
+    show(
+        f"RANTS beside a bare passthrough, {os.process_cpu_count()} cores, {rounds} rounds of {sample} requests",
+        ("passthrough", "RANTS"),
+        [*_latencies(measured), *_rates(measured), _first_token(measured), _memory(before, after, requests)],
+    )
 
 
-async def _round(servers: dict[str, Server], sample: int, *, backwards: bool) -> Times:
-    order = sorted(servers, reverse=backwards)
+async def _measure(servers: dict[str, Server], clients: int, sample: int, *, backwards: bool) -> Round:
     return {
         (name, clients, stream): await load(servers[name].port, clients=clients, requests=sample, stream=stream)
         for stream in (True, False)
-        for clients in (1, MANY)
-        for name in order
+        for name in sorted(servers, reverse=backwards)
     }
 
 
-async def _memory(server: Server, requests: int) -> tuple[float, float]:
-    """MiB before and after. As many as a tenth of the requests go first, so that allocators have found their size."""
-    await load(server.port, clients=MANY, requests=max(1, requests // 10), stream=True)
-    before = await server.memory()
-    await load(server.port, clients=MANY, requests=requests, stream=True)
-    return before, await server.memory()
+def _beside(measured: list[Round], number: Callable[[Round, str], float]) -> tuple[float, float, float]:
+    """The passthrough's number, ours, and how many times the passthrough's ours is."""
+    pairs = [(number(one, "passthrough"), number(one, "rants")) for one in measured]
+    theirs, ours = zip(*pairs, strict=True)
+    return statistics.median(theirs), statistics.median(ours), statistics.median(b / a for a, b in pairs)
 
 
-def _times(measured: list[Times]) -> Iterator[Line]:
-    for stream, how in ((True, "streamed"), (False, "whole")):
-        for name, slowness in (("median", _median), ("p99", _p99)):
-            # Beyond what the stub takes when it is asked directly: in the median, which its own outliers do not move.
-            values = [
-                tuple(
-                    slowness(times[who, 1, stream]) - times["stub", 1, stream].median
-                    for who in ("passthrough", "rants")
-                )
-                for times in measured
-            ]
-            ratio = statistics.median(ours / theirs for theirs, ours in values)
+def _latencies(measured: list[Round]) -> Iterator[Line]:
+    """What a gateway adds to the usual time (the median) of asking the backend directly."""
+    for stream in (True, False):
+        for share in (50, 99):
+
+            def added(one: Round, who: str, stream: bool = stream, share: int = share) -> float:
+                return (one[who, 1, stream].slowest(share) - one["stub", 1, stream].slowest(50)) * 1000
+
+            theirs, ours, ratio = _beside(measured, added)
             yield Line(
-                f"added latency, {how}, 1 client, {name}",
-                *(f"{statistics.median(column) * 1000:.2f} ms" for column in zip(*values, strict=True)),
+                f"added latency, {_how(stream)}, 1 client, {'median' if share == 50 else f'p{share}'}",
+                (f"{theirs:.2f} ms", f"{ours:.2f} ms"),
                 f"{ratio:.2f}",
                 f"<= {_MOST_ADDED:g}",
                 ratio <= _MOST_ADDED,
             )
-    for stream, how in ((True, "streamed"), (False, "whole")):
-        values = [tuple(times[who, MANY, stream].rate for who in ("passthrough", "rants")) for times in measured]
-        ratio = statistics.median(ours / theirs for theirs, ours in values)
+
+
+def _rates(measured: list[Round]) -> Iterator[Line]:
+    for stream in (True, False):
+
+        def rate(one: Round, who: str, stream: bool = stream) -> float:
+            return one[who, _MANY, stream].rate
+
+        theirs, ours, ratio = _beside(measured, rate)
         yield Line(
-            f"requests/s, {how}, {MANY} clients",
-            *(f"{statistics.median(column):.0f}" for column in zip(*values, strict=True)),
+            f"requests/s, {_how(stream)}, {_MANY} clients",
+            (f"{theirs:.0f}", f"{ours:.0f}"),
             f"{ratio:.2f}",
             f">= {_LEAST_RATE:g}",
             ratio >= _LEAST_RATE,
         )
-    values = [tuple(times[who, 1, True].first_token for who in ("passthrough", "rants")) for times in measured]
-    middle = [statistics.median(column) for column in zip(*values, strict=True)]
-    yield Line(
-        "first visible token after the backend's, 1 client",
-        *(f"{seconds * 1000:.2f} ms" for seconds in middle),
-        f"{statistics.median(ours / theirs for theirs, ours in values):.2f}",
-        f"<= {_LATEST_TOKEN * 1000:g} ms",
-        middle[1] <= _LATEST_TOKEN,
+
+
+def _first_token(measured: list[Round]) -> Line:
+    theirs, ours, ratio = _beside(measured, lambda one, who: one[who, 1, True].first_token * 1000)
+    return Line(
+        "first token after the backend's, 1 client",
+        (f"{theirs:.2f} ms", f"{ours:.2f} ms"),
+        f"{ratio:.2f}",
+        f"<= {_LATEST_TOKEN:g} ms",
+        ours <= _LATEST_TOKEN,
     )
+
+
+def _memory(before: float, after: float, requests: int) -> Line:
+    return Line(
+        f"memory before and after {requests} requests",
+        ("", f"{before:.1f}, {after:.1f} MiB"),
+        f"{after / before:.2f}",
+        f"<= {1 + _MOST_GROWTH:g}",
+        after <= before * (1 + _MOST_GROWTH),
+    )
+
+
+def _how(stream: bool) -> str:
+    return "streamed" if stream else "whole"

@@ -47,16 +47,10 @@ class Load:
         """Requests a second."""
         return len(self.replies) / self.seconds
 
-    @property
-    def median(self) -> float:
-        """Seconds that half of the requests took at most."""
-        return statistics.median(reply.total for reply in self.replies)
-
-    @property
-    def p99(self) -> float:
-        """Seconds that all but the slowest hundredth took at most."""
+    def slowest(self, share: int) -> float:
+        """Seconds that `share` percent of the requests took at most: 50 is the median."""
         totals = sorted(reply.total for reply in self.replies)
-        return totals[min(len(totals) - 1, len(totals) * 99 // 100)]
+        return totals[min(len(totals) - 1, len(totals) * share // 100)]
 
     @property
     def first_token(self) -> float:
@@ -68,7 +62,7 @@ class _Connection(asyncio.Protocol):
     """One request at a time over one connection."""
 
     _transport: asyncio.Transport
-    _answer: asyncio.Future[None]
+    _answer: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -84,10 +78,10 @@ class _Connection(asyncio.Protocol):
         self._received = b""
         self._stamp: tuple[int, int] | None = None  # the first token's time there and here, in nanoseconds
         self._end: int | None = None  # of the answer, where its length is said beforehand
-        self._answer = asyncio.get_running_loop().create_future()
+        self._answer = answer = asyncio.get_running_loop().create_future()
         start = time.perf_counter()
         self._transport.write(request)
-        await self._answer
+        await answer
         total = time.perf_counter() - start
         told = b"data: [DONE]" if stream else TOKENS[-1].encode()
         if not self._received.startswith(b"HTTP/1.1 200 ") or told not in self._received:
@@ -101,6 +95,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns()
+        assert self._answer is not None
         if not self._received:
             head, _, _ = data.partition(b"\r\n\r\n")  # every server here sends its head in one write
             if length := _LENGTH.search(head):
@@ -112,7 +107,7 @@ class _Connection(asyncio.Protocol):
             self._answer.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._answer.done():
+        if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionResetError("the server hung up"))
 
     def close(self) -> None:

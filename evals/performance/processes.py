@@ -76,7 +76,8 @@ async def running(
                     break
             else:
                 raise RuntimeError(f"{code!r} ended with {await process.wait()} and did not listen")
-            while not await server.listens():  # the address is said a little before
+            # It says its address a little before.
+            while not await server.listens():  # noqa: ASYNC110  (and says nothing more)
                 await asyncio.sleep(0.05)
         yield server
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
+import math
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -77,7 +78,7 @@ class OpenAIEngine(AsyncEngine):
         try:
             async with aclosing(self._chunks(response)) as chunks:
                 async for chunk in chunks:
-                    for event in reader.read(chunk):
+                    for event in self._read(reader, chunk):
                         yield event
             yield reader.end()
         except httpx2.TimeoutException as error:
@@ -202,9 +203,19 @@ class OpenAIEngine(AsyncEngine):
 
     def _parse(self, data: bytes) -> Any:
         try:
-            return json.loads(data)
+            parsed = json.loads(data)
+            if b"\\u" in data:
+                json.dumps(parsed, ensure_ascii=False).encode()  # half of a surrogate pair is JSON, but no text
         except ValueError as error:
             raise StreamAssemblyError(f"not JSON: {data[:100]!r}", provider=self._name) from error
+        return parsed
+
+    def _read(self, reader: ChunkReader, chunk: Any) -> list[StreamEvent]:
+        try:
+            return list(reader.read(chunk))
+        except (AttributeError, TypeError, ValueError) as error:
+            said = json.dumps(chunk)[:100]
+            raise StreamAssemblyError(f"not a chat completion chunk: {said}", provider=self._name) from error
 
     def _silent(self) -> LM15Error:
         allowed = self._resilience.read_timeout_seconds
@@ -247,10 +258,13 @@ def _retry_after(response: httpx2.Response) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        date = email.utils.parsedate_to_datetime(value) if value[:1].isalpha() else None
-        return None if date is None else max(0.0, date.timestamp() - time.time())
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except ValueError:
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _words(error: Exception) -> str:

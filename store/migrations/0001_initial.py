@@ -52,7 +52,7 @@ def up(migrator, db):
             table_name = "session"
             primary_key = pw.CompositeKey("tenant", "id")
             without_rowid = True
-            indexes = ((("tenant", "key"), True), (("tenant", "head"), False))
+            indexes = ((("tenant", "key"), True), (("tenant", "head", "key"), False))
             constraints = (_same_tenant("head", "prefix", "digest"),)
 
     class Run(Row):

@@ -29,14 +29,15 @@ def test_chain_goes_on_from_a_digest() -> None:
 
 def test_appending_leaves_the_transcript_as_it_was() -> None:
     before = say("a")
+    assert len(before.prefixes) == 1
     after = before.append(Message(role="assistant", content="b"))
-    assert (len(before), len(after)) == (1, 2)
+    assert (len(before), len(after)) == (len(before.prefixes), len(after.prefixes)) == (1, 2)
     assert after.prefixes[0] == before.prefixes[0]
 
 
 def test_messages_in_chat_form_survive_the_way_in_and_out() -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "read", "arguments": '{"b":1,  "a":2}'}}
-    chat = [
+    chat: list[dict[str, object]] = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": "", "tool_calls": [call]},

@@ -35,7 +35,7 @@ def finished(client: OpenAI, response_id: str) -> Any:
 
 def joined(http: httpx2.Client, response_id: str, after: int | None = None) -> list[dict[str, Any]]:
     """The events of a response, from number `after` + 1 on."""
-    params = {"stream": "true", **({} if after is None else {"starting_after": after})}
+    params: dict[str, Any] = {"stream": "true", **({} if after is None else {"starting_after": after})}
     with http.stream("GET", f"/v1/responses/{response_id}", params=params) as answer:
         assert answer.status_code == 200, answer.read()
         return response_events(answer)
@@ -112,6 +112,14 @@ def test_a_background_response_that_fails_says_why(client: OpenAI, backend: Scri
     assert "wrong key" in done.error.message
 
 
+def test_a_background_response_that_breaks_keeps_what_was_said(client: OpenAI, backend: ScriptedBackend) -> None:
+    backend.script = in_turn(Reply(PIECES, fault="cut"))
+    response = client.responses.create(model=MODEL, input="Hello?", background=True)
+    done = finished(client, response.id)
+    assert (done.status, done.output_text, done.completed_at) == ("failed", "".join(PIECES), None)
+    assert len(backend.calls) == 1
+
+
 def test_a_running_response_is_deleted_with_its_call(
     client: OpenAI, backend: ScriptedBackend, hold: threading.Event
 ) -> None:
@@ -135,9 +143,8 @@ def test_a_response_that_is_still_written_cannot_be_continued(
 def test_a_stream_is_joined_again_while_it_runs(
     http: httpx2.Client, client: OpenAI, backend: ScriptedBackend, hold: threading.Event
 ) -> None:
-    seen = []
-    asked = {"model": MODEL, "input": "Hello?", "background": True, "stream": True}
-    with client.responses.create(**asked) as stream:
+    seen: list[Any] = []
+    with client.responses.create(model=MODEL, input="Hello?", background=True, stream=True) as stream:
         for event in stream:
             seen.append(event.to_dict())
             if event.type == "response.output_text.delta":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -109,6 +110,23 @@ async def test_the_async_client_gets_the_same(async_client: AsyncOpenAI, backend
     stream = await async_client.chat.completions.create(model=MODEL, messages=HELLO, stream=True)
     pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
     assert "".join(pieces) == whole.choices[0].message.content == "Hello there."
+
+
+async def test_many_clients_at_once_each_get_their_own_answer(
+    async_client: AsyncOpenAI, backend: ScriptedBackend
+) -> None:
+    backend.script = lambda body: Reply(list(f"You said {body['messages'][-1]['content']}."), delay=0.005)
+
+    async def ask(number: int) -> str:
+        messages: list[Any] = [{"role": "user", "content": f"number {number}"}]
+        if number % 2:
+            stream = await async_client.chat.completions.create(model=MODEL, messages=messages, stream=True)
+            return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+        whole = await async_client.chat.completions.create(model=MODEL, messages=messages)
+        return whole.choices[0].message.content or ""
+
+    said = await asyncio.gather(*map(ask, range(50)))
+    assert said == [f"You said number {number}." for number in range(50)]
 
 
 def test_every_answer_has_a_request_id(client: OpenAI, backend: ScriptedBackend) -> None:

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from openai import OpenAI
 
-from evals.scripted import Reply, ScriptedBackend
+from evals.scripted import Reply, ScriptedBackend, in_turn
 from tests.support import MODEL, WAYS, Asking, cut, sse
 
 INTENT = """\
@@ -52,13 +52,13 @@ def test_only_what_is_for_the_user_is_visible_at_any_chunking(
     written, visible = REPLIES[name]
     cuts = [[written], list(written), *(cut(written, random.Random(seed)) for seed in range(6))]
     for pieces in cuts:
-        backend.script = lambda body, pieces=pieces: Reply(pieces, reasoning=["a secret ", "thought"])
+        backend.script = in_turn(Reply(pieces, reasoning=["a secret ", "thought"]))
         assert way.ask(client).text == visible
 
 
 def test_no_event_of_any_kind_tells_it(http: httpx2.Client, backend: ScriptedBackend) -> None:
     for written in (INTENT, THOUGHT):
-        backend.script = lambda body, written=written: Reply(cut(written, random.Random(1)), reasoning=["a secret"])
+        backend.script = in_turn(Reply(cut(written, random.Random(1)), reasoning=["a secret"]))
         for path, asked in (
             ("chat/completions", {"messages": [{"role": "user", "content": "?"}]}),
             ("responses", {"input": "?"}),
@@ -70,7 +70,7 @@ def test_no_event_of_any_kind_tells_it(http: httpx2.Client, backend: ScriptedBac
 
 
 def test_it_is_not_told_later_either(client: OpenAI, backend: ScriptedBackend) -> None:
-    backend.script = lambda body: Reply([THOUGHT], reasoning=["a secret"])
+    backend.script = in_turn(Reply([THOUGHT], reasoning=["a secret"]))
     answer = client.responses.create(model=MODEL, input="?")
     assert "secret" not in client.responses.retrieve(answer.id).model_dump_json()
     with client.responses.retrieve(answer.id, stream=True) as stream:
@@ -79,7 +79,7 @@ def test_it_is_not_told_later_either(client: OpenAI, backend: ScriptedBackend) -
 
 def test_the_words_before_an_intent_are_not_held_back(client: OpenAI, backend: ScriptedBackend) -> None:
     pieces = cut(INTENT, random.Random(1))
-    backend.script = lambda body: Reply(pieces)
+    backend.script = in_turn(Reply(pieces))
     with client.chat.completions.create(
         model=MODEL, messages=[{"role": "user", "content": "?"}], stream=True
     ) as stream:

@@ -60,8 +60,7 @@ def finished(
     usage = Usage(prompt=30, completion=7, cached=20, estimated=True)
     text = "".join(output)
     return Finished(
-        done=RunDone(outcome=outcome, text=text, usage=usage, reason=reason, message=reason and "It broke."),
-        completed_at=completed_at,
+        done=RunDone(outcome, text, usage, reason, reason and "It broke.", at=completed_at),
         seconds=1.5,
         output=tuple(assistant(content) for content in output),
         steps=(StepDone(text, (ToolIntent(text="read a", blocks={"A": "\n\u2028é"}),), "stop", usage),),

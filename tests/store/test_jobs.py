@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,15 +48,12 @@ async def test_a_run_is_given_back_as_it_was_kept(store: Store) -> None:
     assert await store.transcript("ada", "run", output=True) == then(HELLO, *end.output)
 
 
-async def test_a_run_in_the_background_is_queued_until_it_starts(store: Store) -> None:
+async def test_a_run_in_the_background_is_queued_until_it_ends(store: Store) -> None:
     await store.begin(a_run("run", background=True))
     queued = await store.run("ada", "run")
-    await store.started("ada", "run")
-    started = await store.run("ada", "run")
     await store.finish("ada", "run", finished("Hi"))
-    await store.started("ada", "run")
     done = await store.run("ada", "run")
-    assert [run and run.status for run in (queued, started, done)] == ["queued", "in_progress", "completed"]
+    assert [run and run.status for run in (queued, done)] == ["queued", "completed"]
     assert done is not None
     assert done.background
 
@@ -147,7 +145,8 @@ async def test_a_session_is_found_by_the_longest_transcript_that_goes_on(store: 
     short = await store.record(a_run("one", HELLO), finished("Hi"))
     longer = then(HELLO, assistant("Hi"), user("How are you?"))
     branch = await store.record(a_run("two", longer, session_key="branch"), finished("Fine"))
-    assert branch == short  # it had no key yet, so it has this one now
+    assert branch == short
+    assert await store.begin(a_run("by_key", said("Something else"), session_key="branch")) == short
     other = await store.record(a_run("three", HELLO, session_key="mine"), finished("Hi"))
     assert other != short
     longest = then(longer, assistant("Fine"), user("Good."), user("Really?"))
@@ -172,8 +171,11 @@ async def test_the_same_beginning_twice_is_two_sessions(store: Store) -> None:
 async def test_a_run_that_appends_nothing_can_be_tried_again_in_its_session(store: Store) -> None:
     first = await store.record(a_run("one", HELLO), finished("Hi"))
     longer = then(HELLO, assistant("Hi"), user("How are you?"))
-    assert await store.record(a_run("two", longer), finished(outcome="failed", reason="boom")) == first
-    assert await store.record(a_run("three", longer), finished("Fine")) == first
+    failure = finished(outcome="failed", reason="boom")
+    assert await store.record(a_run("two", longer), failure) == first
+    assert await store.begin(a_run("three", longer)) == first
+    assert await store.finish("ada", "three", failure)
+    assert await store.record(a_run("four", longer), finished("Fine")) == first
 
 
 # --- tenants
@@ -184,7 +186,6 @@ async def test_tenants_share_nothing_and_see_nothing_of_each_other(store: Store,
     alone = count(path)
     his = await store.begin(a_run("run", tenant="bob", session_key="key"))
     assert his != mine
-    await store.started("bob", "run")
     await store.finish("bob", "run", finished("Hi"))
     assert count(path) == {table: 2 * number for table, number in alone.items()}
 
@@ -245,3 +246,27 @@ async def test_deleting_one_branch_keeps_the_trunk_and_the_words_of_the_other(st
     assert await store.transcript("ada", "right", output=True) == then(
         HELLO, user("right"), user("again"), assistant("Hi")
     )
+
+
+async def test_deleting_keeps_the_transcript_of_a_run_that_said_the_same(store: Store, path: Path) -> None:
+    for name in ("one", "two"):
+        await store.record(a_run(name, HELLO, session_key="key"), finished("Hi"))
+    await store.record(a_run("three", said("Another subject"), session_key="key"), finished("Yes"))
+    before = count(path)
+    assert await store.delete("ada", "one")
+    assert count(path) == before | {"run": 2}
+    assert await store.transcript("ada", "two", output=True) == then(HELLO, assistant("Hi"))
+
+
+async def test_deleting_keeps_the_transcript_in_which_a_session_ends(store: Store, path: Path) -> None:
+    await store.record(a_run("run", HELLO), finished("Hi"))
+
+    def open_child(db: Any) -> None:
+        head = db.execute_sql("SELECT head FROM session").fetchone()[0]
+        values = ("ada", "sess_child", "sess_parent", 1, head, 1.0, 1.0)
+        columns = "tenant, id, parent, depth, head, created_at, updated_at"
+        db.execute_sql(f"INSERT INTO session ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+    await store._writer.do(open_child)
+    assert await store.delete("ada", "run")
+    assert count(path) == {"message": 3, "prefix": 3, "session": 1, "run": 0, "usage": 1}

@@ -45,6 +45,7 @@ def test_known_asks_little_of_a_long_transcript(db: pw.SqliteDatabase) -> None:
         assert prefixes.known(db, "ada", transcript.prefixes) == there
         db.query_hooks.clear()
         assert len(asked) <= 11  # log2 of 2000
+        assert sum(len(event.params) for event in asked) <= 11 * 12
 
 
 def test_growing_gives_the_digest_of_the_whole_and_reading_gives_it_back(db: pw.SqliteDatabase) -> None:

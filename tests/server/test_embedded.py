@@ -1,0 +1,126 @@
+"""A fresh clone: the real server, the real embedded model, the SDK. Replies are kept short, for the model is slow."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import openai
+import pytest
+from openai import AsyncOpenAI, OpenAI
+from pydantic import BaseModel, Field
+
+from tests.support import MODEL, ServerProcess, response_events
+
+QUESTION: list[Any] = [{"role": "user", "content": "What is the capital of France? Answer in one short sentence."}]
+
+
+class Town(BaseModel):
+    """What the model is made to fill in."""
+
+    name: Annotated[str, Field(max_length=20)]
+    country: Literal["France", "Italy"]
+    large: bool
+
+
+def test_a_question_is_answered_over_chat(embedded: OpenAI) -> None:
+    answer = embedded.chat.completions.create(model=MODEL, messages=QUESTION, max_tokens=24, temperature=0)
+    assert "Paris" in (answer.choices[0].message.content or "")
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens > 10
+    assert 0 < answer.usage.completion_tokens <= 24
+
+
+def test_a_stream_and_a_whole_answer_say_the_same(embedded: OpenAI) -> None:
+    whole = embedded.responses.create(model=MODEL, input=QUESTION, max_output_tokens=16, temperature=0)
+    with embedded.responses.with_streaming_response.create(
+        model=MODEL, input=QUESTION, max_output_tokens=16, temperature=0, stream=True
+    ) as answer:
+        events = response_events(answer.http_response)
+    deltas = [event["delta"] for event in events if event["type"] == "response.output_text.delta"]
+    assert len(deltas) > 3
+    assert "".join(deltas) == whole.output_text
+    assert events[-1]["type"] == f"response.{whole.status}"
+
+
+async def test_two_questions_are_answered_at_once(embedded_server: ServerProcess) -> None:
+    async with AsyncOpenAI(base_url=embedded_server.base_url, api_key="any", max_retries=0) as client:
+        streams = [
+            await client.chat.completions.create(model=MODEL, messages=QUESTION, max_tokens=8, stream=True)
+            for _ in range(2)
+        ]
+        first = [chunk async for chunk in streams[1]]
+        second = [chunk async for chunk in streams[0]]
+    assert len(first) > 3
+    assert len(second) > 3
+
+
+def test_chat_parses_into_a_type(embedded: OpenAI) -> None:
+    parsed = embedded.chat.completions.parse(
+        model=MODEL,
+        messages=[{"role": "user", "content": "Describe Paris as JSON."}],
+        response_format=Town,
+        max_tokens=80,
+    )
+    assert isinstance(parsed.choices[0].message.parsed, Town)
+
+
+def test_responses_parse_into_a_type(embedded: OpenAI) -> None:
+    parsed = embedded.responses.parse(
+        model=MODEL, input="Describe Paris as JSON.", text_format=Town, max_output_tokens=80
+    )
+    assert isinstance(parsed.output_parsed, Town)
+
+
+def test_a_schema_that_cannot_be_used_is_refused(embedded: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as failed:
+        embedded.chat.completions.create(
+            model=MODEL,
+            messages=QUESTION,
+            max_tokens=5,
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}}},
+            },
+        )
+    assert failed.value.code == "backend_rejected"
+
+
+def test_an_answer_that_was_cut_says_so(embedded: OpenAI) -> None:
+    chat = embedded.chat.completions.create(model=MODEL, messages=QUESTION, max_completion_tokens=2)
+    assert chat.choices[0].finish_reason == "length"
+    assert chat.usage is not None
+    assert chat.usage.completion_tokens == 2
+    response = embedded.responses.create(model=MODEL, input=QUESTION, max_output_tokens=2)
+    assert response.status == "incomplete"
+    assert response.incomplete_details is not None
+    assert response.incomplete_details.reason == "max_output_tokens"
+
+
+def test_a_stop_word_ends_the_answer_and_is_not_in_it(embedded: OpenAI) -> None:
+    answer = embedded.chat.completions.create(
+        model=MODEL, messages=QUESTION, max_tokens=24, temperature=0, stop=["Paris"]
+    )
+    assert answer.choices[0].finish_reason == "stop"
+    assert "Paris" not in (answer.choices[0].message.content or "")
+
+
+def test_the_next_turn_reads_its_prompt_from_the_cache(embedded: OpenAI) -> None:
+    first = embedded.responses.create(
+        model=MODEL, input="Tell me of rivers. " * 12, max_output_tokens=8, instructions="Be brief."
+    )
+    second = embedded.responses.create(
+        model=MODEL, input="More.", previous_response_id=first.id, max_output_tokens=4, instructions="Be brief."
+    )
+    assert first.usage is not None
+    assert second.usage is not None
+    assert second.usage.input_tokens_details.cached_tokens >= 0.9 * first.usage.input_tokens
+
+
+def test_a_conversation_that_is_longer_than_the_window_is_refused(embedded: OpenAI) -> None:
+    for words in ("a " * 40_000, "word " * 8_000):  # by our own count, and by the model's
+        with pytest.raises(openai.BadRequestError) as chat:
+            embedded.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": words}], max_tokens=1)
+        with pytest.raises(openai.BadRequestError) as response:
+            embedded.responses.create(model=MODEL, input=words, max_output_tokens=1)
+        for failed in (chat, response):
+            assert failed.value.code == "context_length_exceeded"
