@@ -23,7 +23,7 @@ from typing import Any, Literal, Self
 
 __all__ = ["Call", "Reply", "Script", "ScriptedBackend", "in_turn", "usage"]
 
-type Fault = Literal["hang", "cut", "malformed", "error", "no_done"]
+type Fault = Literal["hang", "drop", "cut", "malformed", "error", "no_done"]
 type Script = Callable[[dict[str, Any]], Reply]
 
 _BETWEEN_WRITES = 0.001  # seconds, so that the kernel does not join what was written apart
@@ -44,8 +44,9 @@ class Reply:
         status: any but 200 sends `error` and nothing else.
         headers: more headers of the answer.
         error: the error object of a status or of the fault `error`.
-        fault: `hang` never answers, not even with a status; after the pieces `cut` closes the connection, `malformed`
-            sends `event`, `error` sends `error` as an event; `no_done` leaves out `[DONE]`.
+        fault: `hang` never answers, not even with a status; `drop` closes the connection instead. After the pieces,
+            `cut` closes the connection, `malformed` sends `event`, `error` sends `error` as an event; `no_done` leaves
+            out `[DONE]`.
         event: the data of the event that the fault `malformed` sends; by default not JSON.
         streamed: False answers with one JSON object, also when a stream is asked for.
         bytes_per_write: cuts what is sent into writes of so many bytes, without regard for characters or events.
@@ -252,6 +253,9 @@ class _Connection(asyncio.Protocol):
         await asyncio.sleep(reply.first_delay)
         if reply.fault == "hang":
             await asyncio.Event().wait()
+        if reply.fault == "drop":
+            self._transport.close()
+            return
         if reply.status != 200:
             await self._send(_whole(reply.status, {"error": reply.error}, reply.headers), reply.bytes_per_write)
         elif reply.streamed and body.get("stream"):

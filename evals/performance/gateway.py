@@ -54,7 +54,7 @@ async def gateway(*, requests: int, rounds: int, sample: int) -> None:
                 await load(server.port, clients=clients, requests=sample, stream=True)
             for number, one in enumerate(measured):
                 status.update(f"{clients} at a time, round {number + 1} of {rounds}")
-                one |= await _measure(servers, clients, sample, backwards=number % 2 == 1)
+                one.update(await _measure(servers, clients, sample, backwards=number % 2 == 1))
         status.update(f"{requests} requests")
         # A tenth of them goes first: an allocator takes a while to find its size.
         await load(ours.port, clients=_MANY, requests=requests // 10, stream=True)

@@ -50,7 +50,7 @@ class Load:
     def slowest(self, share: int) -> float:
         """Seconds that `share` percent of the requests took at most: 50 is the median."""
         totals = sorted(reply.total for reply in self.replies)
-        return totals[min(len(totals) - 1, len(totals) * share // 100)]
+        return totals[-(-len(totals) * share // 100) - 1]  # the share rounded up, counted from 1
 
     @property
     def first_token(self) -> float:

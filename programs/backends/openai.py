@@ -198,8 +198,8 @@ class OpenAIEngine(AsyncEngine):
         async for data in _sse_data(pieces):
             if data == b"[DONE]":
                 await _drain(pieces)
-                return
-            yield self._parse(data)
+            else:
+                yield self._parse(data)
 
     def _parse(self, data: bytes) -> Any:
         try:

@@ -19,8 +19,8 @@ def test_the_gateway_benchmark_measures_real_servers_and_prints_its_table(tmp_pa
         [RANTS, "bench", "gateway", *few], cwd=tmp_path, env=others, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
-    rows = [line.split() for line in ended.stdout.splitlines() if line.endswith(("yes  ", "no   "))]
-    assert [row[-1] in ("yes", "no") for row in rows] == [True] * 8
+    rows = [row for line in ended.stdout.splitlines() if (row := line.split())[-1:] in (["yes"], ["no"])]
+    assert len(rows) == 8
     assert sum("latency," in row for row in rows) == 4
     assert sum("requests/s," in row for row in rows) == 2
     assert all(float(row[-4]) > 0 for row in rows if "requests/s," in row)
@@ -50,6 +50,6 @@ async def test_an_answer_that_is_not_the_stubs_is_not_measured() -> None:
 
 def test_slowest_is_the_time_that_this_many_of_a_hundred_requests_took_at_most() -> None:
     measured = Load(tuple(Reply(total=float(number), first_token=None) for number in range(1, 101)), seconds=50.0)
-    assert measured.slowest(50) == 51.0
-    assert measured.slowest(99) == 100.0
+    assert measured.slowest(50) == 50.0
+    assert measured.slowest(99) == 99.0
     assert measured.rate == 2.0

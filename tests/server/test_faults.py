@@ -85,6 +85,17 @@ def test_what_does_not_pass_is_given_up_after_two_more_tries(
     assert len(backend.calls) == 3
 
 
+def test_a_connection_that_is_dropped_without_an_answer_is_tried_again(
+    client: OpenAI, backend: ScriptedBackend, way: Asking
+) -> None:
+    backend.script = in_turn(Reply(fault="drop"), GOOD)
+    assert way.ask(client).text == TEXT
+    assert len(backend.calls) == 2
+    backend.script = in_turn(Reply(fault="drop"))
+    assert refused(way, client).code == "backend_unavailable"
+    assert len(backend.calls) == 5
+
+
 def test_a_wait_that_is_too_long_is_left_to_the_client(client: OpenAI, backend: ScriptedBackend, way: Asking) -> None:
     backend.script = in_turn(Reply(status=429, headers={"Retry-After": "60"}), GOOD)
     error = refused(way, client)

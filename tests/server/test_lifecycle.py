@@ -21,10 +21,7 @@ from tests.support import MODEL, ServerProcess, eventually, response_events
 @pytest.fixture
 def mortal(tmp_path: Path, backend: ScriptedBackend) -> Iterator[ServerProcess]:
     """A server for one test alone, which may end it and start it again on the same database."""
-    process = ServerProcess(
-        tmp_path,
-        {"RANTS_MODELS__GENERATOR__BASE_URL": backend.base_url, "RANTS_MODELS__GENERATOR__MODEL": "scripted"},
-    )
+    process = ServerProcess(tmp_path, {"RANTS_MODELS__GENERATOR__BASE_URL": backend.base_url})
     process.start()
     yield process
     process.stop(signal.SIGKILL)
@@ -75,7 +72,7 @@ def test_a_background_response_that_was_cut_off_is_finished_after_the_next_start
         assert [event["delta"] for event in events if "delta" in event] == ["One, ", "two, ", "three."]
     first, second = (call.body for call in backend.calls[1:])
     assert second == first, "it was asked the same thing again"
-    assert first["max_tokens"] == 44
+    assert (first["model"], first["max_tokens"]) == ("scripted", 44), "the model is the first one it lists"
 
 
 def test_a_stop_is_clean_and_tells_the_clients_of_what_was_not_finished(
