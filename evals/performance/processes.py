@@ -87,6 +87,7 @@ async def running(
             await asyncio.wait_for(process.wait(), _STOP_SECONDS)
         except TimeoutError:
             process.kill()
+            await process.wait()
 
 
 @asynccontextmanager
