@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,16 +147,30 @@ async def test_context_is_told_before_the_question(backends: Backends) -> None:
     assert "4711" in answer.text
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_opens_no_port(backends: Backends) -> None:
+LISTENS_TO = """
+import asyncio
+from pathlib import Path
+from programs import Backends
+
+def listening():
     ours = {str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
-    listening = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A":
-                listening.add(f"socket:[{fields[9]}]")
-    assert not ours & listening
+    lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
+    return ours & {f"socket:[{fields[9]}]" for fields in lines if fields[3] == "0A"}
+
+async def load():
+    backends = Backends()
+    await backends.warm()
+    print("listens to", sorted(listening()))
+    await backends.aclose()
+
+asyncio.run(load())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_opens_no_port() -> None:
+    done = subprocess.run([sys.executable, "-c", LISTENS_TO], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "listens to []"
 
 
 def test_window_is_what_the_weights_were_trained_on(backends: Backends) -> None:
