@@ -209,7 +209,8 @@ def pull(
 
     if name is None:
         for known, weights in CATALOGUE.items():
-            out.print(f"{known:24} {weights.size / 2**20:6.0f} MiB  {weights.description}")
+            size = f"{weights.size / 2**20:5.0f} MiB, {weights.context_window // 1024:3} k tokens"
+            out.print(f"{known:20} {size}  {weights.description}")
         return
     path = pull(name, folder=MODELS_FOLDER.expanduser(), endpoint=endpoint)
     out.print(f"{path}\nTo use it, put [bold]model: {name}[/bold] under models.generator in config.yaml.")

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import dspy
 import pytest
+from dspy.lm15 import Message as LMMessage
+from dspy.lm15 import Request, StreamDeltaEvent
 
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
 from programs import RANTS, Backends, Message, Sampling, Session, Transcript, Usage
+from programs.adapter import NativeAdapter
 from programs.backends import run_sync
+from programs.backends.engine import Engine
+from programs.backends.openai import OpenAIEngine
 from programs.errors import (
     BackendRejected,
     BackendTimeout,
@@ -206,3 +211,31 @@ def test_sampling_reaches_the_backend(rants: RANTS, model: ScriptedBackend) -> N
     rants(question="Hello?", sampling=Sampling(max_tokens=5, temperature=0.0, stop=("END",)))
     body = model.calls[0].body
     assert (body["max_tokens"], body["temperature"], body["stop"]) == (5, 0.0, ["END"])
+
+
+def test_lms_made_elsewhere_can_play_the_roles(backends: Backends) -> None:
+    other = Backends.of(generator=backends.lm("generator"))
+    assert other.lm("sub_lm") is other.lm("generator")
+    assert RANTS(other)(question="Hello?").text == "Hello."
+
+
+async def test_dspy_can_stream_it_too(backends: Backends) -> None:
+    stream = dspy.streamify(RANTS(backends).generate, is_async_program=True)
+    pieces = []
+    with dspy.context(lm=backends.lm("generator"), adapter=NativeAdapter()):
+        async for chunk in stream(messages=[{"role": "user", "content": "Hello?"}]):
+            if isinstance(chunk, dspy.Prediction):
+                said = chunk.text
+            elif text := chunk.choices[0].delta.content:
+                pieces.append(text)
+    assert (pieces, said) == (["Hel", "lo."], "Hello.")
+    await backends.aclose()
+
+
+def test_engine_streams_for_code_that_is_not_async(model: ScriptedBackend) -> None:
+    entry = ModelSettings(provider="openai", base_url=model.base_url, model="scripted")
+    engine = OpenAIEngine("generator", entry, ResilienceSettings())
+    request = Request(model="scripted", messages=(LMMessage.user("Hello?"),))
+    texts = [event.delta.text for event in Engine(engine).stream(request) if isinstance(event, StreamDeltaEvent)]
+    assert texts == ["Hel", "lo."]
+    run_sync(engine.aclose())
