@@ -143,6 +143,11 @@ def test_question_or_messages_must_be_given(rants: RANTS) -> None:
         rants()
 
 
+def test_context_is_told_before_the_question(rants: RANTS, model: ScriptedBackend) -> None:
+    rants(question="What is the code?", context="It is 4711.")
+    assert model.calls[0].body["messages"][-1]["content"] == "It is 4711.\n\nWhat is the code?"
+
+
 def test_messages_in_chat_form_can_be_continued(rants: RANTS, model: ScriptedBackend) -> None:
     said = [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}, {"role": "user", "content": "3"}]
     rants(messages=said)

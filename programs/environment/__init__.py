@@ -1,0 +1,35 @@
+"""Where the model's code runs: a sandboxed Python that holds the context."""
+
+from programs.environment.interpreter import EnvironmentInterpreter
+from programs.environment.jail import Jail
+from programs.environment.protocol import (
+    Context,
+    Environment,
+    EnvironmentClosed,
+    EnvironmentUnavailable,
+    GuestError,
+    Host,
+    HostFunction,
+    HostFunctionFailed,
+    Limits,
+    ProtocolViolation,
+    Session,
+    Turn,
+)
+
+__all__ = [
+    "Context",
+    "Environment",
+    "EnvironmentClosed",
+    "EnvironmentInterpreter",
+    "EnvironmentUnavailable",
+    "GuestError",
+    "Host",
+    "HostFunction",
+    "HostFunctionFailed",
+    "Jail",
+    "Limits",
+    "ProtocolViolation",
+    "Session",
+    "Turn",
+]

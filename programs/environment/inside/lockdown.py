@@ -1,0 +1,369 @@
+"""What a guest process gives up before it runs a line of the model's code. Irrevocable, through the kernel alone.
+
+The guest is taken to be hostile native code: CPython is no boundary, so nothing here hides or patches Python objects.
+
+seccomp denies by default and allows a list. A deny-list would have to name every system call of every kernel to come;
+the list of what CPython needs to compute, to run threads and to manage its memory is short and stable. Calls whose
+arguments matter are checked: only threads can be cloned, only memory that is not executable can be mapped, only an
+unnamed stream socket pair can be made (asyncio wakes itself through one), nothing can be addressed or signalled. What
+is not allowed fails with EPERM, so that the model sees a `PermissionError`; a foreign ABI kills the process.
+
+Landlock is the second wall for files, TCP, abstract sockets and signals. Namespaces, where they are allowed, are the
+third: an own process table (so there is nobody to name), no network, no shared System V objects. Resource limits bound
+memory, descriptors and, in an own user namespace, threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import platform
+import resource
+import signal
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+STACK_BYTES = 2 << 20
+"""Of each guest thread. Address space, not memory."""
+
+NAMESPACES = os.CLONE_NEWUSER | os.CLONE_NEWPID | os.CLONE_NEWNET | os.CLONE_NEWIPC | os.CLONE_NEWUTS | os.CLONE_NEWNS
+NOBODY = 65534
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+_SECCOMP_MODE_FILTER = 2
+_M_ARENA_MAX = -8
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def _syscall(what: str, number: int, *arguments: object) -> int:
+    return _check(_libc.syscall(ctypes.c_long(number), *arguments), what)
+
+
+def _prctl(what: str, option: int, *arguments: int) -> None:
+    padded = [ctypes.c_ulong(argument) for argument in (*arguments, 0, 0, 0, 0)[:4]]
+    _check(_libc.prctl(ctypes.c_int(option), *padded), what)
+
+
+def die_with_parent() -> None:
+    """The kernel kills this process when the one that forked it ends."""
+    _prctl("prctl(PDEATHSIG)", _PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def one_arena() -> None:
+    """Keep malloc from reserving 64 MB of address space for every thread."""
+    _libc.mallopt(_M_ARENA_MAX, 1)
+
+
+def forget_environment() -> None:
+    """It was empty at the start; CPython and readline have put a locale and a size of the screen into it."""
+    os.environ.clear()
+    _libc.clearenv()
+
+
+# --- seccomp: a classic BPF program over (nr, arch, ip, args) -------------------------------------------------------
+
+_LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_DENY = _ERRNO | errno.EPERM
+_FOREIGN_ABI = 0x40000000  # x32 calls carry this bit on x86_64
+
+_PROT_EXEC = 0x4
+_FIONBIO = 0x5421
+_THREAD = 0x3D0F00  # what glibc asks of clone(2) for a thread
+_THREAD_MUSL = 0x7D0F00
+_CLOCKS = 16  # beyond are other processes' clocks
+_UNIX, _STREAM = 1, 1
+_STREAM_FLAGS = 0o2004000  # SOCK_CLOEXEC | SOCK_NONBLOCK
+
+Instruction = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class _Machine:
+    audit: int
+    landlock: int  # the first of three
+    free: dict[str, int]
+    checked: dict[str, int]
+
+
+_LANDLOCK = 444  # everywhere since the tables were unified
+_CAPSET = {"x86_64": 126, "aarch64": 91}
+
+_MACHINES = {
+    "x86_64": _Machine(
+        audit=0xC000003E,
+        landlock=_LANDLOCK,
+        free={
+            "futex": 202, "read": 0, "write": 1, "recvfrom": 45, "munmap": 11, "brk": 12, "mremap": 25, "madvise": 28,
+            "rt_sigprocmask": 14, "rt_sigaction": 13, "rt_sigreturn": 15, "sigaltstack": 131, "restart_syscall": 219,
+            "close": 3, "fstat": 5, "poll": 7, "ppoll": 271, "select": 23, "pselect6": 270,
+            "epoll_create1": 291, "epoll_ctl": 233, "epoll_wait": 232, "epoll_pwait": 281,
+            "nanosleep": 35, "sched_yield": 24, "gettimeofday": 96, "time": 201, "getrandom": 318,
+            "getpid": 39, "gettid": 186, "getuid": 102, "geteuid": 107, "getgid": 104, "getegid": 108,
+            "getrusage": 98, "times": 100,
+            "set_robust_list": 273, "set_tid_address": 218, "rseq": 334, "exit": 60, "exit_group": 231,
+        },
+        checked={
+            "mmap": 9, "mprotect": 10, "clone": 56, "clone3": 435, "ioctl": 16, "socketpair": 53, "sendto": 44,
+            "prlimit64": 302, "sched_getaffinity": 204, "clock_gettime": 228, "clock_getres": 229,
+            "clock_nanosleep": 230,
+        },
+    ),
+    "aarch64": _Machine(
+        audit=0xC00000B7,
+        landlock=_LANDLOCK,
+        free={
+            "futex": 98, "read": 63, "write": 64, "recvfrom": 207, "munmap": 215, "brk": 214, "mremap": 216,
+            "madvise": 233, "rt_sigprocmask": 135, "rt_sigaction": 134, "rt_sigreturn": 139, "sigaltstack": 132,
+            "restart_syscall": 128, "close": 57, "fstat": 80, "ppoll": 73, "pselect6": 72,
+            "epoll_create1": 20, "epoll_ctl": 21, "epoll_pwait": 22,
+            "nanosleep": 101, "sched_yield": 124, "gettimeofday": 169, "getrandom": 278,
+            "getpid": 172, "gettid": 178, "getuid": 174, "geteuid": 175, "getgid": 176, "getegid": 177,
+            "getrusage": 165, "times": 153,
+            "set_robust_list": 99, "set_tid_address": 96, "rseq": 293, "exit": 93, "exit_group": 94,
+        },
+        checked={
+            "mmap": 222, "mprotect": 226, "clone": 220, "clone3": 435, "ioctl": 29, "socketpair": 199, "sendto": 206,
+            "prlimit64": 261, "sched_getaffinity": 123, "clock_gettime": 113, "clock_getres": 114,
+            "clock_nanosleep": 115,
+        },
+    ),
+}  # fmt: skip
+
+
+def _low(argument: int) -> Instruction:
+    return (_LD, 0, 0, 16 + 8 * argument)
+
+
+def _high(argument: int) -> Instruction:
+    return (_LD, 0, 0, 20 + 8 * argument)
+
+
+def _answer(value: int) -> Instruction:
+    return (_RET, 0, 0, value)
+
+
+def _equals(argument: int, *accepted: int) -> list[Instruction]:
+    """Go on when the low half of `argument` is one of `accepted`, else deny."""
+    tests: list[Instruction] = [(_JEQ, len(accepted) - index, 0, value) for index, value in enumerate(accepted)]
+    return [_low(argument), *tests, _answer(_DENY)]
+
+
+def _is_null(argument: int) -> list[Instruction]:
+    return [_high(argument), (_JEQ, 1, 0, 0), _answer(_DENY), *_equals(argument, 0)]
+
+
+def _without(argument: int, bits: int) -> list[Instruction]:
+    return [_low(argument), (_JSET, 0, 1, bits), _answer(_DENY)]
+
+
+_BELOW_CLOCKS: list[Instruction] = [_low(0), (_JGE, 0, 1, _CLOCKS), _answer(_DENY)]
+
+_CHECKS: dict[str, list[Instruction]] = {
+    "mmap": [*_without(2, _PROT_EXEC), _answer(_ALLOW)],
+    "mprotect": [*_without(2, _PROT_EXEC), _answer(_ALLOW)],
+    # The flags are all the kernel reads besides pointers into the guest itself; none of the namespaces' is among them.
+    "clone": [*_equals(0, _THREAD, _THREAD_MUSL), _answer(_ALLOW)],
+    # Its flags lie in memory, where a filter cannot look. libc then falls back to clone.
+    "clone3": [_answer(_ERRNO | errno.ENOSYS)],
+    "ioctl": [*_equals(1, _FIONBIO), _answer(_ALLOW)],
+    "socketpair": [
+        *_equals(0, _UNIX),
+        *_equals(1, _STREAM, _STREAM | 0o2000000, _STREAM | 0o4000, _STREAM | _STREAM_FLAGS),
+        _answer(_ALLOW),
+    ],
+    "sendto": [*_is_null(4), _answer(_ALLOW)],
+    "prlimit64": [*_equals(0, 0), *_is_null(2), _answer(_ALLOW)],
+    "sched_getaffinity": [*_equals(0, 0), _answer(_ALLOW)],
+    "clock_gettime": [*_BELOW_CLOCKS, _answer(_ALLOW)],
+    "clock_getres": [*_BELOW_CLOCKS, _answer(_ALLOW)],
+    "clock_nanosleep": [*_BELOW_CLOCKS, _answer(_ALLOW)],
+}
+
+
+def _machine() -> _Machine:
+    try:
+        return _MACHINES[platform.machine()]
+    except KeyError:
+        raise OSError(errno.ENOSYS, f"no seccomp table for the machine {platform.machine()}") from None
+
+
+def seccomp_program() -> bytes:
+    """The filter for this machine, as the kernel's `struct sock_filter`s.
+
+    Raises:
+        OSError: the machine is neither x86_64 nor aarch64.
+    """
+    machine = _machine()
+    program: list[Instruction] = [
+        (_LD, 0, 0, 4),
+        (_JEQ, 1, 0, machine.audit),
+        _answer(_KILL),
+        (_LD, 0, 0, 0),
+        (_JGE, 0, 1, _FOREIGN_ABI),
+        _answer(_KILL),
+    ]
+    for number in machine.free.values():
+        program += [(_JEQ, 0, 1, number), _answer(_ALLOW)]
+    for name, number in machine.checked.items():
+        body = _CHECKS[name]
+        program += [(_JEQ, 0, len(body), number), *body]
+    program.append(_answer(_DENY))
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def _install_seccomp(program: bytes) -> None:
+    fprog = _SockFprog(len(program) // 8, program)
+    _prctl("seccomp", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(fprog))
+
+
+# --- Landlock ---------------------------------------------------------------------------------------------------------
+
+_FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
+_ALL_FILE_RIGHTS = (1 << 16) - 1  # from version 5 on
+_NET_RIGHTS = 0b11
+_SCOPES = 0b11
+
+
+def landlock_version() -> int:
+    """The kernel's Landlock ABI.
+
+    Raises:
+        OSError: the kernel has none, or it is switched off.
+    """
+    return _syscall("Landlock", _machine().landlock, None, ctypes.c_size_t(0), ctypes.c_uint(1))
+
+
+def _install_landlock(version: int) -> None:
+    """Handle every right there is and grant none."""
+    rights = struct.pack(
+        "=QQQ",
+        _FILE_RIGHTS.get(version, _ALL_FILE_RIGHTS),
+        _NET_RIGHTS if version >= 4 else 0,
+        _SCOPES if version >= 6 else 0,
+    )
+    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    ruleset = _syscall(
+        "landlock_create_ruleset", _machine().landlock, ctypes.c_char_p(rights), ctypes.c_size_t(size), ctypes.c_uint(0)
+    )
+    _syscall("landlock_restrict_self", _machine().landlock + 2, ctypes.c_int(ruleset), ctypes.c_uint(0))
+    os.close(ruleset)
+
+
+# --- users and namespaces -------------------------------------------------------------------------------------------
+
+
+def become_nobody() -> bool:
+    """Where the server is root and may, the zygote is not. What it needs from files it has read by now."""
+    needed = {5, 6, 7}  # CAP_KILL (the server must still be able to end it), CAP_SETGID, CAP_SETUID
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
+    if os.geteuid() != 0 or not all(effective >> bit & 1 for bit in needed):
+        return False
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    _prctl("prctl(DUMPABLE)", _PR_SET_DUMPABLE, 1)  # its own /proc/self/uid_map belongs to root otherwise
+    return True
+
+
+def enter_namespaces() -> None:
+    """Move into own namespaces; the process table begins with the next fork.
+
+    Raises:
+        OSError: they are not allowed here.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    os.unshare(NAMESPACES)
+    for name, text in (
+        ("setgroups", "deny"),
+        ("gid_map", f"{NOBODY} {gid} 1"),
+        ("uid_map", f"{NOBODY} {uid} 1"),
+    ):
+        Path(f"/proc/self/{name}").write_text(text, encoding="ascii")
+
+
+def namespaces_allowed() -> bool:
+    """Whether all of it works, tried in a child: some systems grant the namespaces and then nothing in them."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] == 0
+    code = 1
+    try:
+        enter_namespaces()
+        inner = os.fork()
+        if not inner:
+            own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+            os.unshare(os.CLONE_NEWPID)
+            os.setns(own, os.CLONE_NEWPID)
+            os.unshare(os.CLONE_NEWUSER)
+            code = 0
+        else:
+            code = os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])
+    except OSError:
+        code = 1
+    finally:
+        os._exit(code)
+
+
+# --- all of it, in a guest ------------------------------------------------------------------------------------------
+
+
+def _bound(limit: int, value: int) -> None:
+    _, hard = resource.getrlimit(limit)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (value, value))
+
+
+def _drop_capabilities() -> None:
+    header = struct.pack("=Ii", 0x20080522, 0)
+    _syscall("capset", _CAPSET[platform.machine()], ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
+
+
+def lock_down(*, memory: int, threads: int, descriptors: int, namespaces: bool, program: bytes, landlock: int) -> None:
+    """Give up everything but computing. Call it with one thread, and with only the descriptors the guest may keep.
+
+    Args:
+        memory: bytes of address space beyond what is mapped now.
+        threads: how many, ours included; enforced where there are namespaces, else bounded by memory alone.
+        descriptors: how many may be open.
+        namespaces: whether an own user namespace can be had.
+        program: from `seccomp_program`.
+        landlock: from `landlock_version`.
+
+    Raises:
+        OSError: the kernel refused a step. The guest must then not run.
+    """
+    mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    # Where the machine runs out of memory, a guest is what it should end. Some containers forbid to say so.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    if namespaces:
+        os.unshare(os.CLONE_NEWUSER)  # threads are counted in it, by themselves
+        _bound(resource.RLIMIT_NPROC, threads)
+    _bound(resource.RLIMIT_AS, mapped + memory)
+    _bound(resource.RLIMIT_NOFILE, descriptors)
+    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE):
+        _bound(limit, 0)
+    _drop_capabilities()
+    _prctl("prctl(DUMPABLE)", _PR_SET_DUMPABLE, 0)
+    die_with_parent()  # after the changes of identity, each of which forgets it
+    _prctl("prctl(NO_NEW_PRIVS)", _PR_SET_NO_NEW_PRIVS, 1)
+    _install_landlock(landlock)
+    _install_seccomp(program)

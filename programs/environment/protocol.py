@@ -1,0 +1,150 @@
+"""What an environment is: a sandboxed Python that holds the context and keeps its state over turns.
+
+    async with aclosing(await jail.open(context, question="...", host=functions)) as session:
+        turn = await session.execute("print(len(context))")
+
+The code sees `context`, `question`, the host functions by their names, `SUBMIT(answer)`, which ends the turn, and the
+helpers `peek`, `grep`, `search` and `chunks`. Whatever it does is an observation in a `Turn`. What is raised here is
+not the code's failing but the environment's, or a host function's own error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from programs.errors import ConfigurationError, RantsError
+
+Context = str | list[dict[str, str]] | list[str]
+"""One text; or a conversation, oldest first, each `{"role": ..., "content": ...}`; or a list of documents."""
+
+HostFunction = Callable[..., Awaitable[Any]]
+"""Takes and gives JSON. May run many times at once. To tell the code that it failed, raise `HostFunctionFailed`: any
+other error ends the session and leaves `execute`."""
+
+Host = Mapping[str, HostFunction]
+"""Host functions by the name that the code calls. Three are known, and called with checked types:
+`llm_query(str) -> str`, `llm_query_batched(list[str]) -> list[str]`, `rlm_query(str, Context) -> str`. Others get the
+JSON that the code passed. Read at every turn: functions may be added between turns."""
+
+
+class EnvironmentUnavailable(ConfigurationError):
+    """This environment cannot run here, or its self-test failed. The message says which part."""
+
+
+class EnvironmentClosed(RantsError):
+    """The session was closed; open another."""
+
+
+class ProtocolViolation(RantsError):
+    """The guest wrote what no guest of ours writes. Its process was ended, and the session is closed."""
+
+
+class HostFunctionFailed(RantsError):
+    """Raised by a host function: the code sees a `RuntimeError` with this message and may go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one session may use.
+
+    Attributes:
+        cpu_seconds: of one turn, over all its threads.
+        wall_seconds: of one turn; the clock stands still while a host function runs.
+        memory_base: bytes a session may map beyond what it starts with, whatever its context.
+        memory_per_context_byte: and as many more for each byte of context. A text can be four times as wide in memory
+            as in UTF-8 (one emoji does it), and code makes copies of it.
+        output_chars: of what a turn prints, how much is shown: the first three quarters and the last quarter of it.
+        submit_bytes: the longest answer.
+        threads: of the guest, one of ours included. Exact where namespaces are allowed; elsewhere memory bounds them.
+        descriptors: the guest's open ones; it can make none but asyncio's.
+        host_calls: how many may run at once; further ones wait. A batch is one.
+    """
+
+    cpu_seconds: float = 30.0
+    wall_seconds: float = 60.0
+    memory_base: int = 512 << 20
+    memory_per_context_byte: float = 12.0
+    output_chars: int = 20_000
+    submit_bytes: int = 32 << 20
+    threads: int = 128
+    descriptors: int = 64
+    host_calls: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class GuestError:
+    """What the code raised, or which limit stopped it.
+
+    Attributes:
+        name: the exception's class, or `TimeLimit`, or `EnvironmentLost`.
+        message: what it says.
+        traceback: through the code's own lines, ending in `name: message`; empty for a limit.
+    """
+
+    name: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What came of one piece of code.
+
+    Attributes:
+        stdout: what it printed, as the model is shown it; where something was cut, a note says how much.
+        error: why it ended early, if it did.
+        submitted: whether SUBMIT was called.
+        answer: what was submitted, as JSON: the value, a list where several were given, a dict where named.
+        wall_seconds: how long it ran, without waiting for host functions.
+        cpu_seconds: what it computed.
+        fresh: what earlier turns defined is gone; the next turn starts with the context alone.
+    """
+
+    stdout: str
+    error: GuestError | None = None
+    submitted: bool = False
+    answer: Any = None
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    fresh: bool = False
+
+
+class Session(Protocol):
+    """One environment with its state. One turn at a time."""
+
+    async def execute(self, code: str, *, variables: Mapping[str, Any] | None = None) -> Turn:
+        """Run `code` to its end, to SUBMIT, or to a limit.
+
+        Args:
+            code: Python, of any number of lines.
+            variables: JSON values to define first.
+
+        Raises:
+            EnvironmentClosed: the session is closed.
+            ProtocolViolation: the guest broke the protocol; the session is now closed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """End the process and every open host call. Idempotent."""
+        ...
+
+
+class Environment(Protocol):
+    """A kind of sandbox."""
+
+    async def open(
+        self, context: Context, *, question: str = "", host: Host | None = None, limits: Limits | None = None
+    ) -> Session:
+        """A session over `context`. Close it.
+
+        Raises:
+            EnvironmentUnavailable: the sandbox cannot be had here.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """End what the sandbox keeps running. Idempotent."""
+        ...
