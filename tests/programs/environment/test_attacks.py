@@ -72,7 +72,9 @@ async def outcome(jail: Jail, name: str) -> None:
     session = await jail.open("context", host={"llm_query": llm_query, "slow": slow}, limits=LIMITS)
     try:
         ended, turn = await attack(session, sibling, attempt)
-        assert ended in attempt.ends, (ended, turn)
+        # What may be stopped may also have to be killed: on a busy machine C code outlasts the grace.
+        ends = attempt.ends | ({"lost"} if "stopped" in attempt.ends else set())
+        assert ended in ends, (ended, turn)
         assert turn is None or "THROUGH" not in turn.stdout, turn
         assert turn is None or SECRET not in repr(turn)
         if turn is not None:
