@@ -102,10 +102,9 @@ class LoopSettings(Section):
 
     Attributes:
         name: what clients put in `model`.
-        mode: `direct` sends the conversation to the generator; `auto` chooses by its length.
-        environment: where the model's code runs once the conversation no longer fits the window.
-        max_iterations: turns of the loop in one run.
-        max_depth: how deep sessions may open child sessions.
+        mode: `direct` sends the conversation to the generator, and so, for now, does `auto`.
+        environment, max_iterations, max_depth: for the recursive part of the loop: where the model's code runs, how
+            many turns a run may take, how deep sessions may open child sessions. Checked, and not yet in effect.
     """
 
     name: str = "rants-one"
