@@ -56,10 +56,13 @@ class RANTS(dspy.Module):  # type: ignore[misc]
 
         Raises:
             ContextTooLong: the conversation does not fit the generator's window.
+            InvalidRequest: the reply should fit a schema, and the generator cannot be held to one.
             BackendError: the generator did not answer as it should.
         """
+        sampling = sampling or Sampling()
         self._check_window(session.transcript)
-        async with aclosing(self._step(session.transcript, sampling or Sampling())) as step:
+        self._check_format(sampling)
+        async with aclosing(self._step(session.transcript, sampling)) as step:
             async for event in step:
                 yield event
                 if isinstance(event, StepDone):
@@ -85,7 +88,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
 
         Raises:
             InvalidRequest: neither a question nor messages.
-            ContextTooLong, BackendError: as `run`.
+            ContextTooLong, InvalidRequest, BackendError: as `run`.
         """
         transcript = transcript_of(question, context, messages)
         intents: list[Any] = []
@@ -109,6 +112,14 @@ class RANTS(dspy.Module):  # type: ignore[misc]
             raise ContextTooLong(
                 f"The conversation is about {tokens} tokens long; the generator's window holds {window}. "
                 "Send less of it, or configure a generator with a larger context_window."
+            )
+
+    def _check_format(self, sampling: Sampling) -> None:
+        if sampling.response_format and self.backends and not self.backends.can("generator", "json_schema"):
+            raise InvalidRequest(
+                "The generator cannot be held to a format: ask for text, or add json_schema to its capabilities.",
+                param="response_format",
+                code="unsupported_value",
             )
 
     async def _step(self, transcript: Transcript, sampling: Sampling) -> AsyncGenerator[TextDelta | StepDone]:

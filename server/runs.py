@@ -137,9 +137,6 @@ class Runs:
         """The run, while it is alive and belongs to `tenant`."""
         return self._alive.get((tenant, run_id))
 
-    def __len__(self) -> int:
-        return len(self._alive)
-
     async def aclose(self) -> None:
         """Cancel what is alive and wait until it is written down. Background runs stay open: the next start goes on."""
         self._closing = True

@@ -78,6 +78,11 @@ class Backends:
         """The model that plays `role`."""
         return self._lms.get(role) or self._lms["generator"]
 
+    def can(self, role: Role, capability: Literal["json_schema", "vision"]) -> bool:
+        """Whether the model of `role` is configured as able to do that."""
+        entry: ModelSettings = getattr(self.settings, role) or self.settings.generator
+        return capability in entry.capabilities
+
     def window(self, role: Role) -> int | None:
         """Tokens of prompt and reply together that the model of `role` can hold; None where nobody said."""
         entry: ModelSettings | None = getattr(self.settings, role)

@@ -138,6 +138,14 @@ def test_first_listed_model_is_asked_where_none_is_named(model: ScriptedBackend)
     run_sync(backends.aclose())
 
 
+def test_format_is_asked_of_a_generator_that_can_keep_it(model: ScriptedBackend) -> None:
+    entry = ModelSettings(provider="openai", base_url=model.base_url, model="scripted", capabilities=frozenset())
+    backends = Backends(ModelsSettings(generator=entry))
+    with pytest.raises(InvalidRequest, match="capabilities"):
+        RANTS(backends)(question="Hello?", sampling=Sampling(response_format={"type": "json_object"}))
+    assert not model.calls
+
+
 def test_question_or_messages_must_be_given(rants: RANTS) -> None:
     with pytest.raises(InvalidRequest, match="question"):
         rants()
