@@ -199,6 +199,10 @@ async def get(
             return EventStream(_frames(live.asked, live.follow(), after=starting_after), hung_up=_nothing)
         return _object(ResponseFold(live.asked).so_far(live.events))
     stored = await _kept(request, tenant, response_id)
+    if stored.completed_at is None:
+        if stream:
+            raise InvalidRequest(f"Response {response_id!r} is written by another process: read it without stream.")
+        return _object(ResponseFold(stored).queued())
     if stream:
         events = _each(replay(stored))
         return EventStream(_frames(stored, events, after=starting_after), hung_up=_nothing)
@@ -226,6 +230,8 @@ async def cancel(request: Request, response_id: str, tenant: Tenant) -> Response
     stored = await _kept(request, tenant, response_id)
     if not stored.background:
         raise InvalidRequest("Only a background response can be cancelled by its id.", param="response_id")
+    if stored.completed_at is None:
+        raise InvalidRequest(f"Response {response_id!r} is written by another process: only that one can stop it.")
     return _object(ResponseFold(stored).answer(ending(stored)))
 
 
