@@ -28,7 +28,9 @@ class OpenCode:
         self.folder = home / "project"
         self.folder.mkdir(parents=True)
         options = {"baseURL": server.base_url, "apiKey": "any"}
-        provider = {"npm": APIS[api], "options": options, "models": {MODEL: {"name": "RANTS"}}}
+        # The embedded model may wander; opencode asks for no more than this.
+        limits = {"context": 8192, "output": 64}
+        provider = {"npm": APIS[api], "options": options, "models": {MODEL: {"name": "RANTS", "limit": limits}}}
         config = {"provider": {"rants": provider}, "model": f"rants/{MODEL}", "autoupdate": False}
         (self.folder / "opencode.json").write_text(json.dumps(config))
         homes = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("DATA", "CONFIG", "CACHE", "STATE")}
