@@ -311,7 +311,7 @@ DEMO = [
 
 
 class SmallestLoop:
-    """What a loop must do at least, with `oracle` as the sub-LM. It notes the depth of each session and counts prompts."""
+    """What a loop must do at least, with `oracle` as the sub-LM. It notes each session's depth and counts prompts."""
 
     def __init__(self, jail: Jail, oracle: Oracle) -> None:
         self.jail = jail
