@@ -28,15 +28,23 @@ class Oracle:
         error_rate: the part of the instances that it mislabels, from 0 to 1; always the same ones.
         seed: which ones, and as what.
         delay: in seconds, before each reply.
+        jitter: in seconds; each reply waits up to so much longer, by its prompt, so that replies overtake each other.
     """
 
     def __init__(
-        self, gold: Mapping[str, str] | None = None, *, error_rate: float = 0.0, seed: int = 0, delay: float = 0.0
+        self,
+        gold: Mapping[str, str] | None = None,
+        *,
+        error_rate: float = 0.0,
+        seed: int = 0,
+        delay: float = 0.0,
+        jitter: float = 0.0,
     ) -> None:
         self.gold = gold or {}
         self.error_rate = error_rate
         self.seed = seed
         self.delay = delay
+        self.jitter = jitter
 
     def __call__(self, body: dict[str, Any]) -> Reply:
         """The reply to the last message.
@@ -47,7 +55,8 @@ class Oracle:
         prompt = messages_of(body)[-1].text
         reply = self._answer(prompt)
         tokens = usage(prompt=len(prompt) // 4, completion=len(reply) // 4)
-        return Reply([reply], usage=tokens, first_delay=self.delay)
+        delay = self.delay + self.jitter * random.Random(f"{self.seed} {prompt}").random()
+        return Reply([reply], usage=tokens, first_delay=delay)
 
     def label(self, text: str) -> str:
         """The label that it gives to an instance, `UNKNOWN` where it has none."""

@@ -266,6 +266,13 @@ def test_the_oracle_labels_line_by_line_in_order() -> None:
     assert reply.first_delay == 0.25
 
 
+def test_the_oracles_replies_overtake_each_other_where_it_is_told_so() -> None:
+    oracle = Oracle(delay=0.25, jitter=0.5)
+    delays = [oracle(said(f"{GIVE_LABELS}.\n\n{number}")).first_delay for number in range(50)]
+    assert delays != sorted(delays)
+    assert 0.25 <= min(delays) < 0.3 < 0.7 < max(delays) < 0.75
+
+
 def test_the_oracle_errs_as_often_as_told_and_always_in_the_same_instances() -> None:
     instances = made_up(1, 2000)
     gold = {instance.text: instance.label for instance in instances}

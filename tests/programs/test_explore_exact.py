@@ -21,9 +21,9 @@ pytestmark = [
 ]
 
 
-async def explore(task: Task, delay: float = 0.0) -> tuple[str, Sequence[Call], Sequence[Call]]:
-    """The answer to a task, and the calls that the root LM and the sub-LM were asked."""
-    with ScriptedBackend(scripted_root) as root, ScriptedBackend(Oracle(task.gold, delay=delay)) as oracle:
+async def explore(task: Task) -> tuple[str, Sequence[Call], Sequence[Call]]:
+    """The answer to a task, and the calls of the root LM and of the sub-LM, whose replies overtake each other."""
+    with ScriptedBackend(scripted_root) as root, ScriptedBackend(Oracle(task.gold, jitter=0.05)) as oracle:
         models = ModelsSettings(
             generator=ModelSettings(base_url=root.base_url, model="root", context_window=32768),
             sub_lm=ModelSettings(base_url=oracle.base_url, model="oracle", context_window=32768),
@@ -65,7 +65,7 @@ async def test_a_needle_in_a_million_tokens() -> None:
 
 async def test_sums_come_up_through_three_depths() -> None:
     task = depth.make(1)
-    answer, turns, prompts = await explore(task, delay=0.01)
+    answer, turns, prompts = await explore(task)
     assert answer == task.answer
     assert len(turns) == 4 + 4 * 4 + 4 * 4 * 3  # the document's, its chapters', their sections' sessions
     assert len(prompts) == 4 * 4 * 12  # a line each
