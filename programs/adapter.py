@@ -1,93 +1,155 @@
-"""Turns a Signature, its demonstrations and a conversation into native chat messages, and a reply into fields.
+"""Turns a Signature, its demonstrations and its inputs into native chat messages, and a reply into fields.
 
-No field markers: a model reads the conversation in the roles it was trained on, and writes plain text. The prompt is
-prefix-stable: what was sent in turn n is, byte for byte, the beginning of what is sent in turn n+1.
+No field markers: a model reads the conversation in the roles it was trained on, and writes plain text. How a field is
+said follows from its kind. A list of messages is said in its own roles; a `dspy.History` turn by turn; any text as a
+paragraph of what the user says. How the outputs are written follows from which they are: see `_FORMATS`.
+
+The prompt is prefix-stable: what was sent in turn n is, byte for byte, the beginning of what is sent in turn n+1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import dspy
 from dspy.lm15 import Config, Message, Request, Response
 
 from programs.backends.chat import read_message
-from programs.splitter import join, split
+from programs.fences import read_code, write_code
+from programs.splitter import join, split, without_thinking
 from programs.transcript import ToolIntent, Usage
 
 _CONFIG = {field.name for field in fields(Config)}
 _LEADING = ("system", "developer")
+
+type Fields = Mapping[str, Any]
+type Chat = dict[str, Any]
 
 
 class NativeAdapter(dspy.Adapter):  # type: ignore[misc]
     """The adapter of every RANTS Signature, optimisable like any other: instructions and demos are what is rendered.
 
     The instructions come first in the system message, followed by the conversation's own leading system messages;
-    then each demo as native turns; then the conversation.
+    then each demo as native turns; then the inputs.
     """
 
     def __call__(
         self, lm: dspy.LM, lm_kwargs: dict[str, Any], signature: Any, demos: list[Any], inputs: dict[str, Any]
     ) -> list[dict[str, Any]]:
         """Ask `lm`; a list with the one reply's fields."""
-        return [self.read(lm(self.request(lm, lm_kwargs, signature, demos, inputs)))]
+        return [self.read(signature, lm(self.request(lm, lm_kwargs, signature, demos, inputs)))]
 
     async def acall(
         self, lm: dspy.LM, lm_kwargs: dict[str, Any], signature: Any, demos: list[Any], inputs: dict[str, Any]
     ) -> list[dict[str, Any]]:
         """Ask `lm` without blocking; a list with the one reply's fields."""
-        return [self.read(await lm.acall(self.request(lm, lm_kwargs, signature, demos, inputs)))]
+        return [self.read(signature, await lm.acall(self.request(lm, lm_kwargs, signature, demos, inputs)))]
 
     def request(
-        self,
-        lm: dspy.LM,
-        lm_kwargs: Mapping[str, Any],
-        signature: Any,
-        demos: Iterable[Mapping[str, Any]],
-        inputs: Mapping[str, Any],
+        self, lm: dspy.LM, lm_kwargs: Fields, signature: Any, demos: Iterable[Fields], inputs: Fields
     ) -> Request:
-        """The call as it goes to the engine. `inputs["messages"]` is a conversation in chat form."""
-        messages: list[dict[str, Any]] = list(inputs["messages"])
+        """The call as it goes to the engine."""
+        asked = _turns(signature, inputs)
         body = 0
-        while body < len(messages) and messages[body]["role"] in _LEADING:
+        while body < len(asked) and asked[body]["role"] in _LEADING:
             body += 1
-        system = [signature.instructions, *(message["content"] for message in messages[:body])]
-        turns: list[Message] = []
-        for demo in demos:
-            turns.extend(read_message(message) for message in demo["messages"])
-            intents = [ToolIntent.model_validate(intent) for intent in demo.get("tool_intents") or ()]
-            turns.append(Message.assistant(join(demo["text"], intents)))
-        turns.extend(read_message(message) for message in messages[body:])
+        system = [signature.instructions, *(message["content"] for message in asked[:body])]
+        turns = [turn for demo in demos for turn in _turns(signature, demo)] + asked[body:]
         return Request(
             model=lm.model,
             system="\n\n".join(part for part in system if part) or None,
             # A request must say something; a conversation may be nothing but its system message.
-            messages=tuple(turns) or (Message.user(""),),
-            config=_config({**lm.kwargs, **lm_kwargs}),
+            messages=tuple(read_message(turn) for turn in turns) or (Message.user(""),),
+            config=call_config({**lm.kwargs, **lm_kwargs}),
         )
 
-    def read(self, reply: Response) -> dict[str, Any]:
-        """The fields of a reply: `text` and `tool_intents`, with `finish_reason` and `usage` beside them."""
-        written = "".join(part.text for part in reply.message.parts if part.type == "text")
-        text, intents = split(written)
-        usage = reply.usage
+    def read(self, signature: Any, reply: Response) -> dict[str, Any]:
+        """The fields of a reply: the signature's outputs, with `finish_reason` and `usage` beside them."""
         return {
-            "text": text,
-            "tool_intents": list(intents),
+            **_format(signature).read(text_of(reply)),
             "finish_reason": reply.finish_reason,
-            "usage": None
-            if usage.input_tokens is None or usage.output_tokens is None
-            else Usage(
-                prompt=usage.input_tokens,
-                completion=usage.output_tokens,
-                cached=usage.cache_read_tokens or 0,
-            ),
+            "usage": usage_of(reply),
         }
 
 
-def _config(asked: dict[str, Any]) -> Config:
+def text_of(reply: Response) -> str:
+    """What the model wrote, without what it calls thinking where the engine knows that."""
+    return "".join(part.text for part in reply.message.parts if part.type == "text")
+
+
+def usage_of(reply: Response) -> Usage | None:
+    """What the call cost; None where the backend did not say."""
+    usage = reply.usage
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return Usage(prompt=usage.input_tokens, completion=usage.output_tokens, cached=usage.cache_read_tokens or 0)
+
+
+def _turns(signature: Any, said: Fields) -> list[Chat]:
+    """What a call, a demo or a turn of a history says: its inputs, then its outputs if it has them."""
+    turns: list[Chat] = []
+    for name, field in signature.input_fields.items():
+        value = said.get(name)
+        if not value:
+            continue
+        if field.annotation is dspy.History:
+            for turn in dspy.History.model_validate(value).messages:
+                _append(turns, _turns(signature, turn))
+        elif isinstance(value, str):
+            _append(turns, [{"role": "user", "content": value}])
+        else:
+            turns += value
+    if any(said.get(name) is not None for name in signature.output_fields):
+        turns.append({"role": "assistant", "content": _format(signature).write(said)})
+    return turns
+
+
+def _append(turns: list[Chat], more: list[Chat]) -> None:
+    """Add turns; where two of the user's would follow each other, the second is a paragraph of the first."""
+    for turn in more:
+        if turns and turns[-1]["role"] == turn["role"] == "user":
+            turns[-1] = {"role": "user", "content": f"{turns[-1]['content']}\n\n{turn['content']}"}
+        else:
+            turns.append(turn)
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """How outputs are written in a demo, and read from a reply."""
+
+    write: Callable[[Fields], str]
+    read: Callable[[str], dict[str, Any]]
+
+
+def _write_intents(said: Fields) -> str:
+    intents = [ToolIntent.model_validate(intent) for intent in said.get("tool_intents") or ()]
+    return join(said["text"], intents)
+
+
+def _read_intents(reply: str) -> dict[str, Any]:
+    text, intents = split(reply)
+    return {"text": text, "tool_intents": list(intents)}
+
+
+def _read_code(reply: str) -> dict[str, Any]:
+    reasoning, code = read_code(without_thinking(reply))
+    return {"reasoning": reasoning, "code": code}
+
+
+_FORMATS = {
+    ("text", "tool_intents"): _Format(_write_intents, _read_intents),
+    ("reasoning", "code"): _Format(lambda said: write_code(said.get("reasoning") or "", said["code"]), _read_code),
+    ("answer",): _Format(lambda said: said["answer"], lambda reply: {"answer": without_thinking(reply).strip()}),
+}
+
+
+def _format(signature: Any) -> _Format:
+    return _FORMATS[tuple(signature.output_fields)]
+
+
+def call_config(asked: dict[str, Any]) -> Config:
     """`lm15`'s configuration from chat completions' names; what it does not know travels as an extension."""
     said = {key: value for key, value in asked.items() if value is not None and key != "rollout_id"}
     if (response_format := said.get("response_format")) is not None:

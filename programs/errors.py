@@ -12,6 +12,7 @@
     │   ├── BackendTimeout         silent for longer than allowed
     │   ├── BackendRejected        it refused the request itself (wrong key, unknown model, bad parameter)
     │   └── BadReply               it answered, but not in the protocol, or the stream was cut
+    ├── BudgetSpent                the run may spend no more; the loop turns it into the end of the run
     ├── StoreError                 the database is full, locked or read-only
     └── ConfigurationError         the operator can fix it: a key, a file, a missing model
 
@@ -98,6 +99,20 @@ class BackendRejected(BackendError):
 
 class BadReply(BackendError):
     """The backend's answer broke the protocol or was cut off in the middle."""
+
+
+class BudgetSpent(RantsError):
+    """A part of the run's budget is spent.
+
+    Args:
+        what: which part, as `RunDone.reason` tells it: `budget_seconds`, `budget_model_calls`, `budget_tokens`,
+            `budget_iterations`.
+        message: the sentence for the model, or the person, who wanted more.
+    """
+
+    def __init__(self, message: str, *, what: str) -> None:
+        super().__init__(message)
+        self.what = what
 
 
 class StoreError(RantsError):

@@ -42,7 +42,9 @@ class RunDone:
         outcome: how it ended.
         text: all the text the user was given.
         usage: the sum over the run.
-        reason: for `incomplete` and `failed`, why: `max_output_tokens`, `content_filter` or an error's code.
+        reason: for `incomplete` and `failed`, why: `max_output_tokens`, `content_filter`, the part of the budget that
+            was spent (`budget_...`) or an error's code. For `completed`, the part of the budget that ended the
+            exploration early: the text is then the best answer so far.
         message: for `failed`, the sentence that explains it.
         at: when, in seconds since the epoch.
     """
@@ -55,4 +57,116 @@ class RunDone:
     at: float = field(default_factory=time.time)
 
 
-Event = TextDelta | Heartbeat | StepDone | RunDone
+# The events of an exploration say when they began (`at`, in seconds since the epoch), how long they took (`seconds`),
+# and what they cost (`usage`).
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    """A session of the tree begins to explore its context. Its parent is what its `session` begins with.
+
+    Attributes:
+        session: its id.
+        depth: how many sessions are above it.
+        question: what it is to answer.
+        context: what its context is: type, size, structure, beginning and end.
+    """
+
+    session: str
+    depth: int
+    question: str
+    context: str
+    at: float
+    seconds: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+    kind: Literal["session_opened"] = "session_opened"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeWritten:
+    """The root LM has written the code of a turn.
+
+    Attributes:
+        turn: counted from 1 in each session.
+        budget: what it was told of the budget that is left.
+        reasoning: its words before the code.
+        code: Python; empty where its reply held none.
+        cut: the reply was longer than it may be, and the code may not be whole.
+    """
+
+    session: str
+    turn: int
+    budget: str
+    reasoning: str
+    code: str
+    cut: bool
+    usage: Usage
+    at: float
+    seconds: float
+    kind: Literal["code_written"] = "code_written"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCalled:
+    """The code of a turn has called the sub-LM.
+
+    Attributes:
+        turn: 0 where the session is a child that is answered by this one call, without code.
+        reply: what it answered; None where it failed.
+        error: why, if it failed.
+    """
+
+    session: str
+    turn: int
+    prompt: str
+    reply: str | None
+    error: str | None
+    usage: Usage
+    at: float
+    seconds: float
+    kind: Literal["model_called"] = "model_called"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRan:
+    """The environment has run the code of a turn.
+
+    Attributes:
+        observation: what the root LM is shown of it.
+        answer: what it submitted, as the text that is read; None where it did not.
+        fresh: what earlier turns had defined was lost.
+    """
+
+    session: str
+    turn: int
+    observation: str
+    answer: str | None
+    fresh: bool
+    at: float
+    seconds: float
+    usage: Usage = field(default_factory=Usage)
+    kind: Literal["code_ran"] = "code_ran"
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """A session's budget has ended, and a last call gave the best answer so far.
+
+    Attributes:
+        reason: which part of the budget: see `BudgetSpent.what`.
+    """
+
+    session: str
+    answer: str
+    reason: str
+    usage: Usage
+    at: float
+    seconds: float
+    kind: Literal["concluded"] = "concluded"
+
+
+Trajectory = SessionOpened | CodeWritten | ModelCalled | CodeRan | Concluded
+"""What clients never see and whoever runs RANTS may: the exploration of context C. Recorded as it happens, it is what a
+run is resumed from: see `programs.recorded`."""
+
+Event = TextDelta | Heartbeat | StepDone | RunDone | Trajectory

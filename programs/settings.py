@@ -97,21 +97,73 @@ class ResilienceSettings(Section):
     max_connections: int = Field(default=200, gt=0)
 
 
+class Limits(Section):
+    """What one environment may use.
+
+    Attributes:
+        cpu_seconds: of one turn, over all its threads.
+        wall_seconds: of one turn; the clock stands still while a host function runs.
+        memory_base: bytes a session may map beyond what it starts with, whatever its context.
+        memory_per_context_byte: and as many more for each byte of context. A text can be four times as wide in memory
+            as in UTF-8 (one emoji does it), and code makes copies of it.
+        output_chars: of what a turn prints, how much is shown: the first three quarters and the last quarter of it.
+        submit_bytes: the longest answer.
+        threads: of the guest, one of ours included. Exact where namespaces are allowed; elsewhere memory bounds them.
+        descriptors: the guest's open ones; it can make none but asyncio's.
+        host_calls: how many may run at once; further ones wait. A batch is one.
+    """
+
+    cpu_seconds: float = Field(default=30.0, gt=0)
+    wall_seconds: float = Field(default=60.0, gt=0)
+    memory_base: int = Field(default=512 << 20, gt=0)
+    memory_per_context_byte: float = Field(default=12.0, ge=0)
+    output_chars: int = Field(default=20_000, gt=0)
+    submit_bytes: int = Field(default=32 << 20, gt=0)
+    threads: int = Field(default=128, gt=0)
+    descriptors: int = Field(default=64, gt=0)
+    host_calls: int = Field(default=256, gt=0)
+
+
+class BudgetSettings(Section):
+    """What one run may spend, with all the sessions it opens. When a part is spent, one more call concludes.
+
+    Attributes:
+        seconds: of wall clock. Below `resilience.request_timeout_seconds`, which ends a run without an answer.
+        model_calls: of every role.
+        tokens: of prompts and replies together. A reply that is being written is counted when it is done.
+        iterations: turns of all sessions together.
+        concurrency: model calls at once; further ones wait.
+    """
+
+    seconds: float = Field(default=480.0, gt=0)
+    model_calls: int = Field(default=2_000, gt=0)
+    tokens: int = Field(default=20_000_000, gt=0)
+    iterations: int = Field(default=200, gt=0)
+    concurrency: int = Field(default=200, gt=0)
+
+
 class LoopSettings(Section):
     """The entry `rlm.rants_one`: the model that clients see, and how its loop runs.
 
     Attributes:
         name: what clients put in `model`.
-        mode: `direct` sends the conversation to the generator, and so, for now, does `auto`.
-        environment, max_iterations, max_depth: for the recursive part of the loop: where the model's code runs, how
-            many turns a run may take, how deep sessions may open child sessions. Checked, and not yet in effect.
+        mode: `auto` sends a conversation that fits the generator's window comfortably to the generator (DIRECT), and
+            lays any other into an environment where a model's code looks into it (EXPLORE); `direct` and `explore`
+            force it.
+        environment: where that code runs: `jail` (Linux) or `monty` (anywhere); `auto` is the jail on Linux.
+        max_iterations: turns that one session may take.
+        max_depth: how deep sessions may open child sessions; at that depth `rlm_query` is a plain call.
+        budget: what a run may spend over all its sessions.
+        limits: what one environment may use.
     """
 
     name: str = "rants-one"
+    mode: Literal["auto", "direct", "explore"] = "auto"
     environment: Literal["auto", "jail", "monty"] = "auto"
-    mode: Literal["auto", "direct"] = "auto"
     max_iterations: int = Field(default=20, gt=0)
     max_depth: int = Field(default=2, ge=0)
+    budget: BudgetSettings = BudgetSettings()
+    limits: Limits = Limits()
 
 
 MODELS_FOLDER = Path("~/.cache/rants/models")

@@ -25,6 +25,7 @@ from programs.transcript import ToolIntent
 
 _INTENT = "TOOL_INTENT:"
 _THINK, _THOUGHT = "<think>", "</think>"
+_THOUGHTS = re.compile(rf"^\s*{_THINK}.*?(?:{_THOUGHT}\s*|\Z)", re.DOTALL)
 _FENCE = "```"
 _BLOCK = re.compile(r"^<<<(\w+)[ \t]*\r?\n(?:(.*?)\r?\n)??>>>\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _OPEN_BLOCK = re.compile(r"^<<<(\w+)[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
@@ -149,6 +150,11 @@ def split(reply: str) -> tuple[str, tuple[ToolIntent, ...]]:
     splitter = Splitter()
     text = splitter.feed(reply) + splitter.finish()
     return text, splitter.intents
+
+
+def without_thinking(reply: str) -> str:
+    """A reply that is not for the user, without what its model calls thinking."""
+    return _THOUGHTS.sub("", reply)
 
 
 def join(text: str, intents: Iterable[ToolIntent]) -> str:

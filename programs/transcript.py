@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -17,6 +18,9 @@ from pydantic import BaseModel, ConfigDict
 from programs.errors import InvalidRequest
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
+Context = str | list[dict[str, str]] | list[str]
+"""Context C as an environment holds it: one text; a list of documents; or a conversation, oldest first, each message
+`{"role": ..., "content": ...}`."""
 FinishReason = Literal["stop", "length", "content_filter"]
 
 
@@ -185,15 +189,38 @@ class Sampling(Frozen):
     response_format: dict[str, Any] | None = None
 
 
+BYTES_PER_TOKEN = 4
+
+
 def estimate_tokens(text: str) -> int:
     """A rough count of tokens, at four bytes each: for budgets and windows where no tokenizer is at hand."""
-    return (len(text.encode()) + 3) // 4
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    return -(-size // BYTES_PER_TOKEN)
 
 
-class Session(Frozen):
-    """One recursive level: a transcript, the session it was opened by (or None), and how deep it is."""
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One recursive level of a run.
+
+    Attributes:
+        id: its name; a child's begins with its parent's.
+        transcript: what was said, up to the question that is to be answered.
+        context: the text, or documents, that the question is about, beside the conversation; None where there is
+            nothing but the conversation.
+        parent: the session that opened it, or None.
+        depth: how many sessions are above it.
+    """
 
     id: str
     transcript: Transcript
+    context: Context | None = None
     parent: str | None = None
     depth: int = 0
+
+    @classmethod
+    def asking(cls, name: str, question: str, context: Context | None = None, parent: Session | None = None) -> Self:
+        """A session in which nothing was said but `question`; opened by `parent`, if there is one."""
+        transcript = Transcript(messages=(Message(role="user", content=question),))
+        if parent is None:
+            return cls(name, transcript, context)
+        return cls(name, transcript, context, parent.id, parent.depth + 1)

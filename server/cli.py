@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:
+    from programs.transcript import Context
     from server.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -114,7 +115,7 @@ def ask(
     """Answer one question in the terminal, without a server."""
     settings = _settings()
     texts = [_read(name) for name in context or ()]
-    asyncio.run(_ask(settings, question, "\n\n".join(texts) if texts else None))
+    asyncio.run(_ask(settings, question, texts if len(texts) > 1 else texts[0] if texts else None))
 
 
 def _read(name: str) -> str:
@@ -126,14 +127,13 @@ def _read(name: str) -> str:
         raise typer.BadParameter(f"{name}: {error}") from error
 
 
-async def _ask(settings: Settings, question: str, context: str | None) -> None:
+async def _ask(settings: Settings, question: str, context: Context | None) -> None:
     from programs import RANTS, Backends, Session
     from programs.events import RunDone, TextDelta
-    from programs.rants import transcript_of
 
     logging.getLogger("dspy").setLevel(logging.ERROR)
     backends = Backends(settings.models, settings.resilience)
-    session = Session(id="ask", transcript=transcript_of(question, context))
+    session = Session.asking("ask", question, context)
     try:
         async with aclosing(RANTS(backends, settings.rlm.rants_one).run(session)) as events:
             async for event in events:

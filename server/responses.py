@@ -17,6 +17,7 @@ from pydantic import Field
 from programs import Message, Sampling, Transcript
 from programs.errors import InvalidRequest, NotFound
 from programs.events import Event, RunDone
+from programs.recorded import Recorded
 from programs.transcript import ToolCall, read_text
 from server.auth import Admitted, Tenant
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text, refuse_forced_tools
@@ -25,7 +26,7 @@ from server.runs import LiveRun, Runs, ending, replay
 from server.served import served
 from server.settings import Settings
 from server.sse import EventStream, unless_gone
-from store import Run, Store, StoredRun
+from store import Finished, Run, Store, StoredRun
 
 router = APIRouter()
 
@@ -271,8 +272,17 @@ async def input_items(
 
 
 async def go_on(runs: Runs, store: Store) -> None:
-    """Take up the background responses that a crash or a restart left unfinished: each is asked again."""
+    """Take up what a crash or a restart left unfinished.
+
+    Background responses go on after what they have recorded. For the others nobody waits any more: they have failed.
+    """
     for stored in await store.unfinished():
+        recorded = await store.trajectory(stored.tenant, stored.id)
+        if not stored.background:
+            spent = Recorded(recorded).spent
+            done = RunDone("failed", "", spent.usage, "interrupted", "The server ended while it was being written.")
+            await store.finish(stored.tenant, stored.id, Finished(done, spent.seconds))
+            continue
         asked = Run(
             id=stored.id,
             tenant=stored.tenant,
@@ -284,7 +294,7 @@ async def go_on(runs: Runs, store: Store) -> None:
             transcript=await store.transcript(stored.tenant, stored.id, output=False),
         )
         sampling = Sampling.model_validate(stored.request["sampling"])
-        runs.go_on(asked, sampling, instructions=stored.request["echo"]["instructions"])
+        runs.go_on(asked, sampling, instructions=stored.request["echo"]["instructions"], recorded=recorded)
 
 
 async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -> Transcript:

@@ -13,8 +13,10 @@ import dspy
 
 from programs import RANTS, Message, Sampling, Session, Transcript, Usage
 from programs.errors import BackendTimeout, RantsError
-from programs.events import Event, Heartbeat, RunDone, StepDone, TextDelta
+from programs.events import Event, Heartbeat, RunDone, StepDone, TextDelta, Trajectory
+from programs.recorded import Recorded
 from server.errors import sentence, shape
+from server.journal import Journal
 from store import Finished, Run, Store, StoredRun
 
 logger = logging.getLogger("rants")
@@ -27,6 +29,7 @@ class LiveRun:
     Attributes:
         kept: whether it is written down; otherwise only what it cost is.
         failure: the error behind a `RunDone` that says `failed`.
+        exploring: what the step that is being taken has cost so far.
         over: the loop has ended and what is left is to write it down, which nothing interrupts.
     """
 
@@ -34,6 +37,7 @@ class LiveRun:
     kept: bool
     events: list[Event] = field(default_factory=list)
     failure: BaseException | None = None
+    exploring: Usage = field(default_factory=Usage)
     task: asyncio.Task[None] | None = None
     over: bool = False
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -43,6 +47,11 @@ class LiveRun:
         self.events.append(event)
         self._news.set()
         self._news = asyncio.Event()
+
+    @property
+    def usage(self) -> Usage:
+        """What the run has cost so far."""
+        return sum((event.usage for event in self.events if isinstance(event, StepDone)), self.exploring)
 
     @property
     def done(self) -> RunDone | None:
@@ -120,9 +129,17 @@ class Runs:
             await self._store.begin(asked)
         return self.go_on(asked, sampling, instructions=instructions, kept=kept)
 
-    def go_on(self, asked: Run, sampling: Sampling, *, instructions: str | None = None, kept: bool = True) -> LiveRun:
-        """Drive a run that is written down already, or that need not be."""
-        run = LiveRun(asked, kept)
+    def go_on(
+        self,
+        asked: Run,
+        sampling: Sampling,
+        *,
+        instructions: str | None = None,
+        kept: bool = True,
+        recorded: Sequence[Trajectory] = (),
+    ) -> LiveRun:
+        """Drive a run that is written down already, or that need not be. It takes `recorded` as done."""
+        run = LiveRun(asked, kept, exploring=Recorded(recorded).spent.usage)
         self._alive[asked.tenant, asked.id] = run
         transcript = asked.transcript
         if instructions:
@@ -130,7 +147,7 @@ class Runs:
         # Started at once, so that even a run which is cancelled right away ends as every other does.
         session = Session(id=asked.id, transcript=transcript)
         loop = asyncio.get_running_loop()
-        run.task = asyncio.Task(self._drive(run, session, sampling), loop=loop, eager_start=True)
+        run.task = asyncio.Task(self._drive(run, session, sampling, recorded), loop=loop, eager_start=True)
         return run
 
     def get(self, tenant: str, run_id: str) -> LiveRun | None:
@@ -146,16 +163,17 @@ class Runs:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _drive(self, run: LiveRun, session: Session, sampling: Sampling) -> None:
+    async def _drive(self, run: LiveRun, session: Session, sampling: Sampling, recorded: Sequence[Trajectory]) -> None:
         started = time.perf_counter()
         beat = _Heartbeats(run, self._heartbeat)
+        journal = Journal(self._store, run.asked, len(recorded)) if run.kept else None
         try:
-            done = await self._outcome(run, session, sampling)
+            done = await self._outcome(run, session, sampling, recorded, journal)
         finally:
             run.over = True
             beat.stop()
         try:
-            await self._write_down(run, done, time.perf_counter() - started)
+            await self._write_down(run, done, time.perf_counter() - started, journal)
         except Exception as error:
             # The client must not believe in an answer that is not there tomorrow.
             if not isinstance(error, RantsError):
@@ -165,20 +183,36 @@ class Runs:
             del self._alive[run.asked.tenant, run.asked.id]
         run.append(done)
 
-    async def _outcome(self, run: LiveRun, session: Session, sampling: Sampling) -> RunDone:
-        """Run the loop to its end, whatever that is."""
+    async def _outcome(
+        self,
+        run: LiveRun,
+        session: Session,
+        sampling: Sampling,
+        recorded: Sequence[Trajectory],
+        journal: Journal | None,
+    ) -> RunDone:
+        """Run the loop to its end, whatever that is. Nobody sees an event before all before it are written down."""
         try:
             async with asyncio.timeout(self._timeout) as deadline:
                 # dspy would keep every prompt; a server must not.
                 with dspy.context(disable_history=True, trace=None):
-                    async with aclosing(self._rants.run(session, sampling)) as events:
+                    async with aclosing(self._rants.run(session, sampling, recorded=recorded)) as events:
                         async for event in events:
+                            if isinstance(event, Trajectory):
+                                run.exploring += event.usage
+                                if journal is not None:
+                                    journal.add(event)
+                                continue
+                            if isinstance(event, StepDone):
+                                run.exploring = Usage()
+                            if journal is not None:
+                                await journal.written()
                             if isinstance(event, RunDone):
                                 return event
                             run.append(event)
             raise AssertionError("a run ended without saying how")
         except asyncio.CancelledError:
-            return RunDone("cancelled", _text(run.events), _usage(run.events))
+            return RunDone("cancelled", _text(run.events), run.usage)
         except TimeoutError as error:
             if not deadline.expired():
                 raise
@@ -190,7 +224,7 @@ class Runs:
                 logger.exception("a bug in run %s", run.asked.id)
             return _failed(run, error)
 
-    async def _write_down(self, run: LiveRun, done: RunDone, seconds: float) -> None:
+    async def _write_down(self, run: LiveRun, done: RunDone, seconds: float, journal: Journal | None) -> None:
         steps = [event for event in run.events if isinstance(event, StepDone)]
         asked = run.asked
         finished = Finished(
@@ -200,10 +234,12 @@ class Runs:
             output=(Message(role="assistant", content=done.text),) if done.text else (),
             seconds=seconds,
         )
-        if not run.kept:
+        if journal is None:
             await self._store.spent(asked.tenant, asked.id, finished)
-        elif asked.background:
-            if self._closing and done.outcome == "cancelled":
+            return
+        await journal.written()
+        if journal.begun:
+            if asked.background and self._closing and done.outcome == "cancelled":
                 return
             await self._store.finish(asked.tenant, asked.id, finished)
         else:
@@ -264,10 +300,6 @@ def _text(events: Sequence[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
 
 
-def _usage(events: Sequence[Event]) -> Usage:
-    return sum((event.usage for event in events if isinstance(event, StepDone)), Usage())
-
-
 def _failed(run: LiveRun, error: BaseException) -> RunDone:
     run.failure = error
-    return RunDone("failed", _text(run.events), _usage(run.events), shape(error).code, sentence(error))
+    return RunDone("failed", _text(run.events), run.usage, shape(error).code, sentence(error))

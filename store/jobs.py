@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
+from typing import Annotated
 
 import peewee as pw
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from programs.errors import NotFound
-from programs.events import RunDone, StepDone
+from programs.events import RunDone, StepDone, Trajectory
 from programs.transcript import Transcript, Usage
 from store import prefixes, statements
 from store.runs import Finished, Run, StoredRun
@@ -18,6 +20,7 @@ from store.tables import COST
 
 _STEPS = TypeAdapter(tuple[StepDone, ...])
 _NUMBERS = TypeAdapter(tuple[int, ...])
+_EVENT: TypeAdapter[Trajectory] = TypeAdapter(Annotated[Trajectory, Field(discriminator="kind")])
 
 _NOT_ENDED: Values = {
     "completed_at": None,
@@ -123,6 +126,22 @@ def spend(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) -
     done = finished.done
     values: Values = {"tenant": tenant, "run": run_id, "outcome": done.outcome, "seconds": finished.seconds}
     rows(db, statements.ADD_USAGE, values | {"created_at": finished.done.at} | done.usage.model_dump())
+
+
+def happened(db: pw.SqliteDatabase, tenant: str, run_id: str, number: int, events: Sequence[Trajectory]) -> None:
+    """Add what a run did with its context, from event `number` on. Of a run that is gone nothing is kept."""
+    if row(db, statements.RUN, {"tenant": tenant, "id": run_id}) is None:
+        return
+    bodies = [
+        {"tenant": tenant, "run": run_id, "number": number + index, "body": _EVENT.dump_json(event).decode()}
+        for index, event in enumerate(events)
+    ]
+    db.cursor().executemany(statements.ADD_EVENT, bodies)  # type: ignore[no-untyped-call]
+
+
+def trajectory(db: pw.SqliteDatabase, tenant: str, run_id: str) -> list[Trajectory]:
+    """Read what a run did with its context, in order."""
+    return [_EVENT.validate_json(body) for (body,) in rows(db, statements.EVENTS, {"tenant": tenant, "id": run_id})]
 
 
 def read(db: pw.SqliteDatabase, tenant: str, run_id: str) -> StoredRun | None:

@@ -12,7 +12,7 @@ from typing import Any
 import peewee as pw
 from peewee import fn
 
-from store.tables import BEGINNING, COST, ENDING, message, prefix, run, session, usage
+from store.tables import BEGINNING, COST, ENDING, event, message, prefix, run, session, usage
 
 type Values = dict[str, Any]
 type Found = tuple[Any, ...]
@@ -158,3 +158,8 @@ MOVE_SESSION_BACK = _sql(
     _update(session, head=_before.limit(pw.SQL("1"))).where(*_own(session, **BY_ID, head=given("head")))
 )
 ADD_USAGE = _sql(_insert(usage, "run", "created_at", "outcome", "seconds", *COST))
+
+# What runs did with their contexts.
+
+ADD_EVENT = _sql(_insert(event, "run", "number", "body").on_conflict_ignore())
+EVENTS = _sql(event.select(event.body).where(*_own(event, run=given("id"))).order_by(event.number))

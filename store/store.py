@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from programs.events import Trajectory
 from programs.transcript import Transcript
 from store import jobs
 from store.database import migrate
@@ -73,6 +75,17 @@ class Store:
     async def spent(self, tenant: str, run_id: str, finished: Finished) -> None:
         """Keep what a run cost, and nothing else of it. For runs that are kept, `finish` and `record` do so."""
         await self._writer.do(lambda db: jobs.spend(db, tenant, run_id, finished))
+
+    async def happened(self, tenant: str, run_id: str, number: int, events: Sequence[Trajectory]) -> None:
+        """Keep what a run does with its context, while it does it: `events`, the first of which is number `number`.
+
+        Of a run that has been deleted nothing is kept.
+        """
+        await self._writer.do(lambda db: jobs.happened(db, tenant, run_id, number, events))
+
+    async def trajectory(self, tenant: str, run_id: str) -> list[Trajectory]:
+        """Give what a run has done with its context, in order; nothing where the tenant has no such run."""
+        return await self._readers.do(lambda db: jobs.trajectory(db, tenant, run_id))
 
     async def run(self, tenant: str, run_id: str) -> StoredRun | None:
         """Give the run as it is now, or None if the tenant has no such run."""

@@ -40,5 +40,8 @@ session = _table("session", "id", "key", "parent", "depth", "head", "created_at"
 BEGINNING = ("id", "session", "background", "model", "request", "previous", "input", "created_at", "output", "status")
 run = _table("run", *BEGINNING, *ENDING)
 
+# What a run did with its context, in order: each body is one of `programs.events.Trajectory`, as JSON.
+event = _table("event", "run", "number", "body")
+
 # One row for every run, also where nothing else is kept of it. It is created when the run ends.
 usage = _table("usage", "run", "created_at", "outcome", "seconds", *COST)

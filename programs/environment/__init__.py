@@ -1,9 +1,9 @@
 """Where the model's code runs: a sandboxed Python that holds the context."""
 
+from programs.environment.choice import shared
 from programs.environment.interpreter import EnvironmentInterpreter
 from programs.environment.jail import Jail
 from programs.environment.protocol import (
-    Context,
     Environment,
     EnvironmentClosed,
     EnvironmentUnavailable,
@@ -11,11 +11,12 @@ from programs.environment.protocol import (
     Host,
     HostFunction,
     HostFunctionFailed,
-    Limits,
     ProtocolViolation,
     Session,
     Turn,
 )
+from programs.settings import Limits
+from programs.transcript import Context
 
 __all__ = [
     "Context",
@@ -32,4 +33,5 @@ __all__ = [
     "ProtocolViolation",
     "Session",
     "Turn",
+    "shared",
 ]

@@ -17,11 +17,11 @@ from programs.environment.protocol import (
     Environment,
     EnvironmentClosed,
     HostFunctionFailed,
-    Limits,
     ProtocolViolation,
     Session,
 )
 from programs.errors import ConfigurationError
+from programs.settings import Limits
 
 
 class _Loop:

@@ -35,16 +35,16 @@ from typing import Any
 from programs.environment import frames
 from programs.environment.probes import PROBES, self_test
 from programs.environment.protocol import (
-    Context,
     EnvironmentClosed,
     EnvironmentUnavailable,
     GuestError,
     Host,
     HostFunctionFailed,
-    Limits,
     ProtocolViolation,
     Turn,
 )
+from programs.settings import Limits
+from programs.transcript import Context
 
 _BOOT = "import sys; sys.path.append(sys.argv[1]); from inside import zygote; zygote.main(int(sys.argv[2]))"
 _BOOT_SECONDS = 60.0
@@ -63,6 +63,8 @@ class Jail:
     `layers` tells, once it is started, which Landlock version is in force, whether namespaces are, and whether the
     guests run as another user than the server.
     """
+
+    dialect = ""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

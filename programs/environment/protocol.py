@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from programs.errors import ConfigurationError, RantsError
-
-Context = str | list[dict[str, str]] | list[str]
-"""One text; or a conversation, oldest first, each `{"role": ..., "content": ...}`; or a list of documents."""
+from programs.settings import Limits
+from programs.transcript import Context
 
 HostFunction = Callable[..., Awaitable[Any]]
 """Takes and gives JSON. May run many times at once. To tell the code that it failed, raise `HostFunctionFailed`: any
@@ -43,34 +42,6 @@ class ProtocolViolation(RantsError):
 
 class HostFunctionFailed(RantsError):
     """Raised by a host function: the code sees a `RuntimeError` with this message and may go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one session may use.
-
-    Attributes:
-        cpu_seconds: of one turn, over all its threads.
-        wall_seconds: of one turn; the clock stands still while a host function runs.
-        memory_base: bytes a session may map beyond what it starts with, whatever its context.
-        memory_per_context_byte: and as many more for each byte of context. A text can be four times as wide in memory
-            as in UTF-8 (one emoji does it), and code makes copies of it.
-        output_chars: of what a turn prints, how much is shown: the first three quarters and the last quarter of it.
-        submit_bytes: the longest answer.
-        threads: of the guest, one of ours included. Exact where namespaces are allowed; elsewhere memory bounds them.
-        descriptors: the guest's open ones; it can make none but asyncio's.
-        host_calls: how many may run at once; further ones wait. A batch is one.
-    """
-
-    cpu_seconds: float = 30.0
-    wall_seconds: float = 60.0
-    memory_base: int = 512 << 20
-    memory_per_context_byte: float = 12.0
-    output_chars: int = 20_000
-    submit_bytes: int = 32 << 20
-    threads: int = 128
-    descriptors: int = 64
-    host_calls: int = 256
 
 
 @dataclass(frozen=True, slots=True)

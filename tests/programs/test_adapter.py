@@ -124,7 +124,7 @@ def test_reply_is_read_into_fields() -> None:
     reply = Response(
         id=None, model="m", message=Message(role="assistant", parts=parts), finish_reason="stop", usage=usage
     )
-    assert NativeAdapter().read(reply) == {
+    assert NativeAdapter().read(Generate, reply) == {
         "text": "Sure.",
         "tool_intents": [ToolIntent(text="look around")],
         "finish_reason": "stop",
@@ -136,4 +136,4 @@ def test_reply_is_read_into_fields() -> None:
 def test_usage_that_was_not_reported_is_none(usage: EngineUsage) -> None:
     message = Message.assistant("hi")
     reply = Response(id=None, model="m", message=message, finish_reason="stop", usage=usage)
-    assert NativeAdapter().read(reply)["usage"] is None
+    assert NativeAdapter().read(Generate, reply)["usage"] is None

@@ -24,7 +24,7 @@ from programs.errors import (
     InvalidRequest,
 )
 from programs.events import RunDone, StepDone, TextDelta
-from programs.settings import ModelSettings, ModelsSettings, ResilienceSettings
+from programs.settings import LoopSettings, ModelSettings, ModelsSettings, ResilienceSettings
 from programs.transcript import ToolIntent
 from tests.support import eventually
 
@@ -101,7 +101,7 @@ def test_what_goes_wrong_has_its_own_error(
 ) -> None:
     model.script = in_turn(reply)
     with pytest.raises(error):
-        rants(question="Hello?")
+        RANTS(rants.backends, LoopSettings(mode="direct"))(question="Hello?")
     assert len(model.calls) == asked
 
 
@@ -112,7 +112,7 @@ def test_failure_that_passes_is_tried_again(rants: RANTS, model: ScriptedBackend
 
 def test_conversation_beyond_the_window_is_not_sent(rants: RANTS, model: ScriptedBackend) -> None:
     with pytest.raises(ContextTooLong, match="1000"):
-        rants(question="word " * 1000)
+        RANTS(rants.backends, LoopSettings(mode="direct"))(question="word " * 1000)
     assert not model.calls
 
 

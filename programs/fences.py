@@ -1,0 +1,33 @@
+"""Reads a reply that holds code: a little prose, then fenced blocks of Python.
+
+    Let me look for it.
+    ```python
+    print(search(question))
+    ```
+
+Models differ in how they close and name a fence, so what can be meant by it is taken for it: any tag that means Python,
+none at all, and a last fence that was never closed. Blocks of other languages are prose.
+"""
+
+from __future__ import annotations
+
+import re
+
+_BLOCK = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+_PYTHON = {"", "python", "python3", "py", "repl"}
+
+
+def read_code(reply: str) -> tuple[str, str]:
+    """A reply as (the words before its first block, the code of all its blocks, in order).
+
+    What is written between and after blocks is dropped: it is most often a guess at what the code will print.
+    """
+    blocks = [block for block in _BLOCK.finditer(reply) if block[1].lower() in _PYTHON and block[2].strip()]
+    if not blocks:
+        return reply.strip(), ""
+    return reply[: blocks[0].start()].strip(), "\n".join(block[2].rstrip() for block in blocks)
+
+
+def write_code(reasoning: str, code: str) -> str:
+    """The reply that `read_code` reads as `reasoning` and `code`."""
+    return "\n".join(part for part in (reasoning, f"```python\n{code}\n```" if code else "") if part)

@@ -1,0 +1,65 @@
+"""What an earlier attempt at a run has recorded, so that a resumed run does not do, or pay for, the same again.
+
+A run is resumed by running it again from the start. Wherever it would call a model whose reply was recorded, it takes
+that reply; where it needs the environment, the recorded code is run again, its calls answered from the record. No state
+of a guest is ever kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable
+
+from programs.budget import Spent
+from programs.events import CodeRan, CodeWritten, Concluded, ModelCalled, SessionOpened, Trajectory
+from programs.transcript import Usage
+
+
+class Recorded:
+    """The recorded events of one run, by what they answer. `spent` is what that attempt has used of the budget."""
+
+    def __init__(self, events: Iterable[Trajectory] = ()) -> None:
+        self._opened: set[str] = set()
+        self._written: dict[tuple[str, int], CodeWritten] = {}
+        self._ran: dict[tuple[str, int], CodeRan] = {}
+        self._concluded: dict[str, Concluded] = {}
+        self._replies: defaultdict[tuple[str, int, str], deque[str]] = defaultdict(deque)
+        begun, ended, calls, usage = math.inf, 0.0, 0, Usage()
+        for event in events:
+            begun, ended = min(begun, event.at), max(ended, event.at + event.seconds)
+            match event:
+                case SessionOpened():
+                    self._opened.add(event.session)
+                case CodeWritten():
+                    self._written[event.session, event.turn] = event
+                case CodeRan():
+                    self._ran[event.session, event.turn] = event
+                case Concluded():
+                    self._concluded[event.session] = event
+                case ModelCalled(reply=str(reply)):
+                    self._replies[event.session, event.turn, event.prompt].append(reply)
+            usage += event.usage
+            calls += isinstance(event, (CodeWritten, ModelCalled, Concluded))
+        self.spent = Spent(max(0.0, ended - begun), calls, len(self._written), usage)
+
+    def opened(self, session: str) -> bool:
+        """Whether the session had begun."""
+        return session in self._opened
+
+    def written(self, session: str, turn: int) -> CodeWritten | None:
+        """The code of a turn."""
+        return self._written.get((session, turn))
+
+    def ran(self, session: str, turn: int) -> CodeRan | None:
+        """What came of the code of a turn."""
+        return self._ran.get((session, turn))
+
+    def concluded(self, session: str) -> Concluded | None:
+        """How the session concluded, its budget spent."""
+        return self._concluded.get(session)
+
+    def reply(self, session: str, turn: int, prompt: str) -> str | None:
+        """The sub-LM's reply to a prompt of that turn. Each reply is given once, in the order of the record."""
+        replies = self._replies.get((session, turn, prompt))
+        return replies.popleft() if replies else None

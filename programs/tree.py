@@ -1,0 +1,160 @@
+"""What all sessions of one run share: its models, its budget, its record, and where its events go.
+
+Every model call of a run is made here, so that it is charged, bounded, and told in one place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import dspy
+from dspy.lm15 import Message, Request
+from dspy.utils.exceptions import LMError
+
+from programs.adapter import call_config, text_of, usage_of
+from programs.backends import Backends, Role, translate
+from programs.budget import Budget
+from programs.environment import Environment
+from programs.errors import RantsError
+from programs.events import Event, ModelCalled
+from programs.recorded import Recorded
+from programs.settings import LoopSettings
+from programs.splitter import without_thinking
+from programs.transcript import Sampling, Usage, estimate_tokens
+
+UNKNOWN_WINDOW = 131_072
+"""Tokens that a model is taken to hold where nobody said how many."""
+
+_CHILDREN_AT_ONCE = 32
+
+
+def _places() -> defaultdict[int, asyncio.Semaphore]:
+    return defaultdict(lambda: asyncio.Semaphore(_CHILDREN_AT_ONCE))
+
+
+@dataclass(slots=True)
+class Tree:
+    """One run's.
+
+    Attributes:
+        backends: the models by role; None takes the LM that `dspy.configure(lm=...)` set.
+        settings: how the loop runs.
+        sampling: how the user wants the answer.
+        environment: gives the sandbox, when it is first needed.
+        budget: what is left to spend.
+        recorded: what an earlier attempt at the run has done.
+        emit: takes each event.
+        children: by depth, the places of sessions that may run at once. A session waits for none of its own depth.
+    """
+
+    backends: Backends | None
+    settings: LoopSettings
+    sampling: Sampling
+    environment: Callable[[], Environment]
+    budget: Budget
+    recorded: Recorded
+    emit: Callable[[Event], None]
+    children: defaultdict[int, asyncio.Semaphore] = field(default_factory=_places)
+
+    def window(self, role: Role) -> int:
+        """Tokens of prompt and reply together that the model of `role` can hold."""
+        known = self.backends.window(role) if self.backends else None
+        return known or UNKNOWN_WINDOW
+
+    async def predict(
+        self,
+        role: Role,
+        predictor: dspy.Predict,
+        *,
+        tokens: int,
+        config: dict[str, Any],
+        concluding: bool = False,
+        **inputs: Any,
+    ) -> dspy.Prediction:
+        """One call of a predictor, by the model of `role` unless it has an LM of its own.
+
+        Args:
+            role: who is asked.
+            predictor: what is asked.
+            tokens: about how many its prompt has.
+            config: how the reply is sampled.
+            concluding: it is the call that is made when the budget has ended.
+            inputs: of the predictor's signature.
+
+        Returns:
+            The prediction, with `finish_reason`, and `usage`, estimated where the backend told none.
+
+        Raises:
+            BudgetSpent, BackendError, ContextTooLong: it was not made, or failed.
+        """
+        lm = {"lm": self.backends.lm(role)} if self.backends is not None and predictor.lm is None else {}
+        async with self.budget.call(tokens, concluding=concluding):
+            try:
+                reply = await predictor.acall(config=config, **lm, **inputs)
+            except LMError as error:
+                raise translate(error, role=role) from error
+        if reply.usage is None:
+            written = "".join(str(reply[name]) for name in predictor.signature.output_fields if reply[name])
+            reply.usage = Usage(prompt=tokens, completion=estimate_tokens(written), estimated=True)
+        self.budget.spend(reply.usage)
+        return reply
+
+    async def generate(self, session: str, predictor: dspy.Predict, messages: list[dict[str, Any]], tokens: int) -> str:
+        """What a child session answers in one call, without code.
+
+        Raises:
+            BudgetSpent, BackendError, ContextTooLong: it was not asked, or failed.
+        """
+
+        async def call() -> tuple[str, Usage]:
+            reply = await self.predict("generator", predictor, tokens=tokens, config={}, messages=messages)
+            return reply.text, reply.usage
+
+        return await self._recorded_call(session, 0, messages[-1]["content"], call)
+
+    async def query(self, session: str, turn: int, prompt: str) -> str:
+        """What the sub-LM answers to `prompt`, asked by the code of a turn: plain text in, plain text out.
+
+        Raises:
+            BudgetSpent, BackendError, ContextTooLong: it was not asked, or failed.
+        """
+        lm = self.backends.lm("sub_lm") if self.backends is not None else dspy.settings.lm
+        tokens = estimate_tokens(prompt)
+
+        async def call() -> tuple[str, Usage]:
+            request = Request(model=lm.model, messages=(Message.user(prompt),), config=call_config(lm.kwargs))
+            async with self.budget.call(tokens):
+                try:
+                    response = await lm.acall(request)
+                except LMError as error:
+                    raise translate(error, role="sub_lm") from error
+            text = without_thinking(text_of(response))
+            usage = usage_of(response) or Usage(prompt=tokens, completion=estimate_tokens(text), estimated=True)
+            self.budget.spend(usage)
+            return text, usage
+
+        return await self._recorded_call(session, turn, prompt, call)
+
+    async def _recorded_call(
+        self, session: str, turn: int, prompt: str, call: Callable[[], Awaitable[tuple[str, Usage]]]
+    ) -> str:
+        """The recorded reply; else that of `call`, which is then told, as is its failure."""
+        if (known := self.recorded.reply(session, turn, prompt)) is not None:
+            return known
+        at, start = time.time(), time.perf_counter()
+        reply, failure, usage = None, None, Usage()
+        try:
+            reply, usage = await call()
+        except RantsError as error:
+            failure = str(error)
+            raise
+        finally:
+            if reply is not None or failure is not None:
+                seconds = time.perf_counter() - start
+                self.emit(ModelCalled(session, turn, prompt, reply, failure, usage, at, seconds))
+        return reply
