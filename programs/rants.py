@@ -47,6 +47,7 @@ from signatures import Generate
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _COMFORTABLE = 0.6  # of the window; the rest is for the reply, and for what a rough count of tokens misses
+_WORTH_EXPLORING = 2048  # tokens: less than what Explore's own prompt takes
 _PIECE = 1024  # characters of an answer that is there at once, in one delta
 
 
@@ -199,7 +200,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
                 return await self._direct(session, tree, size)
             except ContextTooLong:
                 # The count was too rough, or nobody had said how long the window is. Nothing was told yet.
-                if mode == "direct":
+                if mode == "direct" or size < _WORTH_EXPLORING:
                     raise
         answer = await self.explore.answer(session, tree, self._answer)
         if session.depth > 0:
