@@ -64,12 +64,10 @@ def view(session: Session, window: int) -> View:
         return View(tuple(shown), _question(asked), session.context)
     whole = set(range(first, len(messages))) | set(range(body))
     cut = {index for index, kept in zip(sorted(whole), shown, strict=True) if kept != messages[index]}
-    rest = [
-        {"role": message.role, "content": message.content}
-        for index, message in enumerate(messages)
-        if index not in whole or index in cut
-    ]
-    return View(tuple(shown), _question(asked), rest)
+    # Where all of it is shown, code can still work on it.
+    rest = [index for index in range(len(messages)) if index not in whole or index in cut] or range(body, len(messages))
+    context = [{"role": messages[index].role, "content": messages[index].content} for index in rest]
+    return View(tuple(shown), _question(asked), context)
 
 
 def _recent(messages: tuple[Message, ...], room: float, longest: float) -> int:

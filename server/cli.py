@@ -87,6 +87,7 @@ async def _preflight(settings: Settings) -> None:
 
 def _banner(settings: Settings, address: str) -> Iterator[str]:
     from programs.backends import ROLES
+    from programs.environment import shared
     from server.health import VERSION
 
     name = settings.rlm.rants_one.name
@@ -95,6 +96,7 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
         if entry := getattr(settings.models, role):
             where = entry.base_url or "in this process"
             yield f"  {role}: {entry.provider} {entry.model or 'the first model it lists'} ({where})"
+    yield f"  environment: {shared(settings.rlm.rants_one.environment).name}"
     yield f"  store: {settings.state.sqlite_path}"
     key = "one of your API keys" if settings.auth.enabled else "any text"
     yield "Point your client here:"
@@ -159,6 +161,7 @@ def doctor() -> None:
 
 async def _doctor(settings: Settings) -> bool:
     from programs import Backends
+    from programs.environment import shared
     from programs.errors import RantsError
     from store import Store
 
@@ -179,6 +182,15 @@ async def _doctor(settings: Settings) -> bool:
         say(f"database {path}", None, "")
     except RantsError as error:
         say(f"database {path}", str(error), "Set state.sqlite_path (RANTS_STATE__SQLITE_PATH) to a file you can write.")
+    environment = shared(settings.rlm.rants_one.environment)
+    try:
+        await environment.start()
+        say(f"environment {environment.name}", None, "")
+    except RantsError as error:
+        mend = "Until it works, only what fits the generator's window can be answered. Another one: environment: monty."
+        say(f"environment {environment.name}", str(error), mend)
+    finally:
+        await environment.aclose()
     try:
         backends = Backends(settings.models, settings.resilience)
     except RantsError as error:

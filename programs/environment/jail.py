@@ -64,6 +64,7 @@ class Jail:
     guests run as another user than the server.
     """
 
+    name = "jail"
     dialect = ""
 
     def __init__(self) -> None:
