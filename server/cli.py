@@ -113,11 +113,12 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     context: Annotated[list[str] | None, typer.Option(help="A file to ask about; - is standard input.")] = None,
+    trace: Annotated[bool, typer.Option(help="Show the code that looks into the context, and what it finds.")] = False,
 ) -> None:
-    """Answer one question in the terminal, without a server."""
+    """Answer one question in the terminal, without a server. The context may be far longer than any model's window."""
     settings = _settings()
     texts = [_read(name) for name in context or ()]
-    asyncio.run(_ask(settings, question, texts if len(texts) > 1 else texts[0] if texts else None))
+    asyncio.run(_ask(settings, question, texts if len(texts) > 1 else texts[0] if texts else None, trace=trace))
 
 
 def _read(name: str) -> str:
@@ -129,25 +130,19 @@ def _read(name: str) -> str:
         raise typer.BadParameter(f"{name}: {error}") from error
 
 
-async def _ask(settings: Settings, question: str, context: Context | None) -> None:
+async def _ask(settings: Settings, question: str, context: Context | None, *, trace: bool) -> None:
     from programs import RANTS, Backends, Session
-    from programs.events import RunDone, TextDelta
+    from server.terminal import Terminal
 
     logging.getLogger("dspy").setLevel(logging.ERROR)
     backends = Backends(settings.models, settings.resilience)
-    session = Session.asking("ask", question, context)
+    rants = RANTS(backends, settings.rlm.rants_one)
     try:
-        async with aclosing(RANTS(backends, settings.rlm.rants_one).run(session)) as events:
-            async for event in events:
-                match event:
-                    case TextDelta(text):
-                        sys.stdout.write(text)
-                        sys.stdout.flush()
-                    case RunDone(outcome="incomplete", reason=reason):
-                        err.print(f"\n[yellow]The answer was cut: {reason}.[/yellow]", end="")
+        async with aclosing(rants.run(Session.asking("ask", question, context))) as events:
+            await Terminal(err, trace=trace).show(events)
     finally:
         await backends.aclose()
-    sys.stdout.write("\n")
+        await rants.environment.aclose()
 
 
 @app.command()
