@@ -11,8 +11,7 @@ from programs.settings import LoopSettings, ModelSettings, ModelsSettings
 async def start(base_url: str) -> Callable[[str, str], Awaitable[str]]:
     """See `speak`."""
     models = ModelsSettings(generator=ModelSettings(base_url=base_url, model="scripted"))
-    rants = RANTS(Backends(models), LoopSettings.model_validate({"mode": "explore", "max_iterations": 200}))
-    await rants.start()
+    rants = RANTS(Backends(models), LoopSettings(mode="explore", max_iterations=200))
 
     async def answer(question: str, context: str) -> str:
         prediction = await rants.acall(question=question, context=context)

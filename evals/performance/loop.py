@@ -30,6 +30,7 @@ _ALWAYS = ((_BARE, "bare", "bare"), (_RANTS, "rants", "rants"), (_DSPY, "dspy_rl
 _RLMS_PACKAGE = "rlms==0.1.3"
 _SHORT_CONTEXT = 1000  # characters
 _FEW, _MANY = 10, 100  # iterations
+_LOOK_SECONDS = 0.01  # between two looks at the memory
 _SHORT_RUNS = 5  # of few iterations, in each round
 _LOOK_SECONDS = 0.02
 
@@ -48,20 +49,20 @@ class _Row:
 
 
 def _rows(calls: int, context: int, sessions: int) -> dict[str, _Row]:
-    large = f"context of {context / 1e6:g} MB"
+    size = f"{context / 1e6:g} MB"
     return {
-        "first": _Row("call to the root's first request", "ms", 1, 20),
-        "few, median": _Row(f"root to root, {_FEW} iterations, median", "ms", 2, 3),
-        "few, p99": _Row(f"root to root, {_FEW} iterations, p99", "ms", 2, 10),
-        "many, median": _Row(f"root to root, {_MANY} iterations, median", "ms", 2, 3),
-        "many, p99": _Row(f"root to root, {_MANY} iterations, p99", "ms", 2, 10),
-        "growth": _Row(f"the last {_FEW} of {_MANY} to {_FEW}, medians", "x", 2, 1.5),
-        "calls": _Row(f"{calls} sub-calls of 50 ms, batched", "ms", 0, 150),
-        "context": _Row(f"{large}, call to answer", "ms", 0, 500),
-        "context, memory": _Row(f"{large}, memory of its size", "x", 2, 1.3),
-        "context, peak": _Row(f"{large}, the most until then", "x", 2, 1.3),
-        "sessions": _Row(f"{sessions} at once, all answered", "ms", 0, 1000),
-        "sessions, memory": _Row(f"{sessions} at once, memory of each", "MB", 1, 3),
+        "first": _Row("call to first root call", "ms", 1, 20),
+        "few, median": _Row(f"between root calls, {_FEW} turns: median", "ms", 2, 3),
+        "few, p99": _Row(f"between root calls, {_FEW} turns: p99", "ms", 2, 10),
+        "many, median": _Row(f"between root calls, {_MANY} turns: median", "ms", 2, 3),
+        "many, p99": _Row(f"between root calls, {_MANY} turns: p99", "ms", 2, 10),
+        "growth": _Row(f"  last {_FEW} of {_MANY} turns to {_FEW}: medians", "x", 2, 1.5),
+        "calls": _Row(f"{calls} sub-calls of 50 ms in one batch", "ms", 0, 150),
+        "large": _Row(f"{size} context, call to answer", "ms", 0, 500),
+        "large, memory": _Row("  memory taken, to its size", "x", 2, 1.3),
+        "large, peak": _Row("  and at the most until then", "x", 2, 1.3),
+        "crowd": _Row(f"{sessions} sessions at once, all answers", "ms", 0, 1000),
+        "crowd, memory": _Row("  memory taken by each", "MB", 1, 3),
     }
 
 
@@ -101,7 +102,7 @@ class _Stage:
         self.failures: dict[tuple[str, str], str] = {}
 
     async def measure(self, who: Peer, of: _Measurement) -> None:
-        """Keep what `of` says about `who`, unless that has failed before."""
+        """Keep what `of` says about `who`, unless it has failed before."""
         if (who.name, of.__name__) in self.failures:
             return
         try:
@@ -120,14 +121,17 @@ class _Stage:
         return {}
 
     async def large_memory(self, who: Peer) -> dict[str, float]:
+        """Of one session over the large context, of which the caller's own copy is not counted."""
         held, most = await self._memory(who, 1, self._context)
-        return {"context, memory": held / self._context, "context, peak": most / self._context}
+        return {"large, memory": held / self._context, "large, peak": most / self._context}
 
     async def crowd_memory(self, who: Peer) -> dict[str, float]:
+        """Of one of many sessions that are all there."""
         held, _ = await self._memory(who, self._sessions, _SHORT_CONTEXT)
-        return {"sessions, memory": held / self._sessions / 1e6}
+        return {"crowd, memory": held / self._sessions / 1e6}
 
     async def iterations(self, who: Peer) -> dict[str, float]:
+        """What the loop adds to the root LM's time."""
         short = [await self._run(who, "iterations", _FEW) for _ in range(_SHORT_RUNS)]
         few = [gap for session in short for gap in session.between]
         many = (await self._run(who, "iterations", _MANY)).between
@@ -141,17 +145,20 @@ class _Stage:
         }
 
     async def batch(self, who: Peer) -> dict[str, float]:
+        """From the reply that calls the sub-LM to the root LM's next request."""
         session = await self._run(who, "calls", self._calls)
         return {"calls": session.between[0]}
 
     async def large(self, who: Peer) -> dict[str, float]:
+        """One session of one turn over the large context."""
         await who.hold_context(self._context)
         session = await self._run(who, "look")
-        return {"context": (session.ended - session.began) / 1e6}
+        return {"large": (session.ended - session.began) / 1e6}
 
     async def crowd(self, who: Peer) -> dict[str, float]:
+        """Many sessions of one turn, until the last has its answer."""
         ran = await self._ask(who, "look", [next(self._numbers) for _ in range(self._sessions)])
-        return {"sessions": (ran.ended - ran.began) / 1e6}
+        return {"crowd": (ran.ended - ran.began) / 1e6}
 
     async def _run(self, who: Peer, kind: Kind, number: int = 0) -> _Session:
         session = next(self._numbers)
@@ -167,6 +174,7 @@ class _Stage:
         asked = asyncio.create_task(self._ask(who, "hold", numbers))
         while not asked.done() and not await self._wait(numbers):
             most = max(most, await asyncio.to_thread(tree_memory, who.pid))
+            await asyncio.sleep(_LOOK_SECONDS)
         held = await asyncio.to_thread(tree_memory, who.pid)
         await self._lm.get("/release")
         await asked
@@ -196,6 +204,12 @@ _ONCE = (_Stage.warm, _Stage.large_memory, _Stage.crowd_memory)
 _EACH_ROUND = (_Stage.iterations, _Stage.batch, _Stage.large, _Stage.crowd)
 
 
+_NOTE = (
+    "dspy.RLM runs in RANTS's jail: its own interpreter, Deno with Pyodide, is not measured, since what it fetches when"
+    " it starts is not to be had everywhere."
+)
+
+
 async def loop(*, rounds: int, calls: int, context: int, sessions: int, rlms: bool) -> None:
     """Measure and print a table.
 
@@ -222,7 +236,7 @@ async def loop(*, rounds: int, calls: int, context: int, sessions: int, rlms: bo
                 (_DSPY, "dspy_rlm", "dspy"),
             )
         ]
-        notes = []
+        notes = [_NOTE]
         if rlms:
             try:
                 started = peer(_RLMS, "rlms", f"{lm.address}/rlms/v1", requires=_RLMS_PACKAGE)
