@@ -52,16 +52,16 @@ def _rows(calls: int, context: int, sessions: int) -> dict[str, _Row]:
     size = f"{context / 1e6:g} MB"
     return {
         "first": _Row("call to first root call", "ms", 1, 20),
-        "few, median": _Row(f"between root calls, {_FEW} turns: median", "ms", 2, 3),
-        "few, p99": _Row(f"between root calls, {_FEW} turns: p99", "ms", 2, 10),
-        "many, median": _Row(f"between root calls, {_MANY} turns: median", "ms", 2, 3),
-        "many, p99": _Row(f"between root calls, {_MANY} turns: p99", "ms", 2, 10),
-        "growth": _Row(f"  last {_FEW} of {_MANY} turns to {_FEW}: medians", "x", 2, 1.5),
-        "calls": _Row(f"{calls} sub-calls of 50 ms in one batch", "ms", 0, 150),
+        "few, median": _Row(f"root to next, {_FEW} turns: p50", "ms", 2, 3),
+        "few, p99": _Row(f"root to next, {_FEW} turns: p99", "ms", 2, 10),
+        "many, median": _Row(f"root to next, {_MANY} turns: p50", "ms", 2, 3),
+        "many, p99": _Row(f"root to next, {_MANY} turns: p99", "ms", 2, 10),
+        "growth": _Row(f"  last {_FEW} of {_MANY} turns to {_FEW}", "x", 2, 1.5),
+        "calls": _Row(f"{calls} sub-calls of 50 ms, a batch", "ms", 0, 150),
         "large": _Row(f"{size} context, call to answer", "ms", 0, 500),
         "large, memory": _Row("  memory taken, to its size", "x", 2, 1.3),
         "large, peak": _Row("  and at the most until then", "x", 2, 1.3),
-        "crowd": _Row(f"{sessions} sessions at once, all answers", "ms", 0, 1000),
+        "crowd": _Row(f"{sessions} sessions, all answered", "ms", 0, 1000),
         "crowd, memory": _Row("  memory taken by each", "MB", 1, 3),
     }
 
