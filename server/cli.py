@@ -243,6 +243,20 @@ def cache() -> None:
     asyncio.run(performance.cache())
 
 
+@bench.command()
+def loop(
+    rounds: Annotated[int, typer.Option(min=1, help="How often the times are measured.")] = 3,
+    calls: Annotated[int, typer.Option(min=1, help="Of the sub-LM, in one batch.")] = 200,
+    context: Annotated[int, typer.Option(min=1, help="Characters of the large context.")] = 100_000_000,
+    sessions: Annotated[int, typer.Option(min=1, help="At once.")] = 100,
+    rlms: Annotated[bool, typer.Option(help="Have uv fetch rlms, and measure it too.")] = True,
+) -> None:
+    """Compare the recursive loop with dspy.RLM's and rlms's, over a scripted model. Takes minutes."""
+    from evals import performance
+
+    asyncio.run(performance.loop(rounds=rounds, calls=calls, context=context, sessions=sessions, rlms=rlms))
+
+
 def _settings() -> Settings:
     from server.settings import Settings
 

@@ -67,6 +67,12 @@ def test_errors(interpreter: EnvironmentInterpreter) -> None:
         interpreter.execute("1")
 
 
+async def test_it_is_shut_down_from_a_running_event_loop(interpreter: EnvironmentInterpreter) -> None:
+    interpreter.tools["add"] = lambda a, b: a + b
+    assert interpreter.execute("print(add(1, 2))") == "3\n"
+    interpreter.shutdown()
+
+
 def test_dspy_rlm_runs_in_it() -> None:
     replies: list[dict[str, Any]] = [
         {"reasoning": "look", "code": "print(len(text), open)\nn = llm_query('how many?')"},
