@@ -76,7 +76,7 @@ class ResponseFold:
         incomplete = failed = None
         if done.outcome == "incomplete":
             # OpenAI's type knows two reasons; ours may be a part of the budget as well.
-            incomplete = IncompleteDetails.model_construct(reason=done.reason)
+            incomplete = IncompleteDetails.model_validate({}).model_copy(update={"reason": done.reason})
         if done.outcome == "failed":
             code = _ERROR_CODES.get(done.reason or "", "server_error")
             failed = ResponseError(code=code, message=done.message or "")
