@@ -33,6 +33,8 @@ from pathlib import Path
 from typing import Any
 
 from programs.environment import frames
+from programs.environment.inside.capture import joined
+from programs.environment.inside.stubs import answer
 from programs.environment.probes import PROBES, self_test
 from programs.environment.protocol import (
     Context,
@@ -63,6 +65,9 @@ class Jail:
     `layers` tells, once it is started, which Landlock version is in force, whether namespaces are, and whether the
     guests run as another user than the server.
     """
+
+    name = "jail"
+    dialect = ""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -114,7 +119,7 @@ class Jail:
 
     async def aclose(self) -> None:
         """End the zygote, and with it every guest. Idempotent."""
-        await asyncio.to_thread(self._end)
+        await asyncio.to_thread(self.end)
 
     def _boot(self) -> None:
         with self._lock:
@@ -148,7 +153,8 @@ class Jail:
             ours.setblocking(False)
             self.layers = hello["layers"]
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """As `aclose`, where no event loop runs any more."""
         with self._lock:
             self._forget()
 
@@ -492,7 +498,6 @@ class _RunningTurn:
         shown = len(result.head) + len(result.tail)
         if shown > self._limits.output_chars:
             raise ProtocolViolation(f"the guest showed {shown:,} characters; at most {self._limits.output_chars:,}")
-        note = f"\n[... {result.cut:,} characters cut ...]\n" if result.cut else ""
         error = GuestError(**result.error.model_dump()) if result.error else None
         if error is not None and error.name == "TimeLimit" and self._stopped is not None:
             error = GuestError(
@@ -500,10 +505,10 @@ class _RunningTurn:
             )
         submitted = result.submitted
         return Turn(
-            stdout=result.head + note + result.tail,
+            stdout=joined(result.head, result.tail, result.cut),
             error=error,
             submitted=submitted is not None,
-            answer=_answer(submitted) if submitted is not None else None,
+            answer=answer(submitted.values, submitted.fields) if submitted is not None else None,
             wall_seconds=self._wall_seconds(),
             cpu_seconds=self._cpu_seconds(),
             fresh=fresh,
@@ -579,10 +584,3 @@ def _is_message(item: Any) -> bool:
     return (
         isinstance(item, dict) and item.keys() == {"role", "content"} and all(isinstance(x, str) for x in item.values())
     )
-
-
-def _answer(submitted: frames.Submitted) -> Any:
-    values, fields = submitted.values, submitted.fields
-    if fields:
-        return fields
-    return values[0] if len(values) == 1 else values

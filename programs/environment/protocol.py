@@ -133,7 +133,23 @@ class Session(Protocol):
 
 
 class Environment(Protocol):
-    """A kind of sandbox."""
+    """A kind of sandbox.
+
+    Attributes:
+        name: `jail` or `monty`.
+        dialect: what the model must know of this Python, one short paragraph; empty where it is CPython.
+    """
+
+    name: str
+    dialect: str
+
+    async def start(self) -> None:
+        """Prove that it works and holds, unless that is done. `open` does it too; early it saves the time.
+
+        Raises:
+            EnvironmentUnavailable: the sandbox cannot be had here, or its self-test failed.
+        """
+        ...
 
     async def open(
         self, context: Context, *, question: str = "", host: Host | None = None, limits: Limits | None = None
