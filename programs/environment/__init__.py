@@ -1,7 +1,9 @@
 """Where the model's code runs: a sandboxed Python that holds the context."""
 
+from programs.environment.choice import shared
 from programs.environment.interpreter import EnvironmentInterpreter
 from programs.environment.jail import Jail
+from programs.environment.monty import Monty
 from programs.environment.protocol import (
     Context,
     Environment,
@@ -29,7 +31,9 @@ __all__ = [
     "HostFunctionFailed",
     "Jail",
     "Limits",
+    "Monty",
     "ProtocolViolation",
     "Session",
     "Turn",
+    "shared",
 ]

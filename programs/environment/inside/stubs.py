@@ -57,7 +57,7 @@ def host_function(caller: Caller, name: str) -> Any:
         if not isinstance(context, (str, list)):
             context = str(context)
         if isinstance(context, list):
-            context = [_item(item) for item in context]
+            context = _messages(context) or [str(item) for item in context]
         return caller.call(name, [str(query), context], {})
 
     def other(*values: Any, **fields: Any) -> Any:
@@ -69,10 +69,11 @@ def host_function(caller: Caller, name: str) -> Any:
     return function
 
 
-def _item(item: Any) -> Any:
-    if isinstance(item, dict) and item.keys() == {"role", "content"}:
-        return {"role": str(item["role"]), "content": str(item["content"])}
-    return str(item)
+def _messages(items: list[Any]) -> list[dict[str, str]]:
+    """The conversation that `items` are; empty where one of them is no message."""
+    if not all(isinstance(item, dict) and item.keys() == {"role", "content"} for item in items):
+        return []
+    return [{"role": str(item["role"]), "content": str(item["content"])} for item in items]
 
 
 def plain(value: Any) -> Any:
