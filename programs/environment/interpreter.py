@@ -44,6 +44,9 @@ class _Loop:
 class EnvironmentInterpreter:
     """Runs code in a session of an environment, as dspy's modules expect.
 
+    `execution_instructions` are the jail's, and dspy reads them from the factory: give one for monty its `dialect`. In
+    monty `dspy.RLM` has no sub-agents, whose facade needs more of Python.
+
     Args:
         environment: `"jail"`, `"monty"`, or an environment of the caller's own, who then closes it.
         tools: functions that the code may call by name; dspy adds to them. Plain ones run in threads.
