@@ -273,6 +273,7 @@ class _Environment:
                     question=self._seen.question,
                     host=self._calls.functions,
                     limits=limits.model_copy(update={"output_chars": shown}),
+                    seed=int.from_bytes(hashlib.blake2b(self._session.id.encode(), digest_size=4).digest()),
                 )
             )
         return self._opening

@@ -67,7 +67,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 with suppress(asyncio.CancelledError):
                     await warming
                 await backends.aclose()
-                await rants.environment.aclose()
 
     app = FastAPI(title="RANTS", version=health.VERSION, lifespan=lifespan)
     errors.install(app)

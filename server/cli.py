@@ -142,7 +142,6 @@ async def _ask(settings: Settings, question: str, context: Context | None, *, tr
             await Terminal(err, trace=trace).show(events)
     finally:
         await backends.aclose()
-        await rants.environment.aclose()
 
 
 @app.command()
@@ -184,8 +183,6 @@ async def _doctor(settings: Settings) -> bool:
     except RantsError as error:
         mend = "Until it works, only what fits the generator's window can be answered. Another one: environment: monty."
         say(f"environment {environment.name}", str(error), mend)
-    finally:
-        await environment.aclose()
     try:
         backends = Backends(settings.models, settings.resilience)
     except RantsError as error:

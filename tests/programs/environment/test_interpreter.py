@@ -1,4 +1,4 @@
-"""dspy's own RLM runs in the jail."""
+"""dspy's own RLM runs in our environments."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from dspy.utils.dummies import DummyLM
 from programs.environment import EnvironmentInterpreter, Limits
 
 
-@pytest.fixture
-def interpreter() -> Iterator[EnvironmentInterpreter]:
-    interpreter = EnvironmentInterpreter("jail", limits=Limits(wall_seconds=5))
+@pytest.fixture(params=["jail", "monty"])
+def interpreter(request: pytest.FixtureRequest) -> Iterator[EnvironmentInterpreter]:
+    interpreter = EnvironmentInterpreter(request.param, limits=Limits(wall_seconds=5))
     yield interpreter
     interpreter.shutdown()
 
