@@ -9,9 +9,16 @@ from contextlib import nullcontext
 from rich.console import Console
 from rich.markup import escape
 
-from programs.events import CodeRan, CodeWritten, Concluded, Event, ModelCalled, RunDone, SessionOpened, TextDelta
+from programs.events import CodeWritten, Event, ModelCalled, RunDone, TextDelta, Trajectory
+from programs.outline import lines
 
-_SHOWN = 600  # characters of what a call or an observation said
+_STYLES = {
+    "session_opened": "bold",
+    "code_written": "cyan",
+    "model_called": "magenta",
+    "code_ran": "green",
+    "concluded": "yellow",
+}
 
 
 class Terminal:
@@ -41,7 +48,7 @@ class Terminal:
                     case RunDone(reason=str(reason)):
                         what = "The answer was cut" if event.outcome == "incomplete" else "The best answer so far"
                         self._console.print(f"\n[yellow]{what}: {reason}.[/yellow]", end="")
-                    case SessionOpened() | CodeWritten() | ModelCalled() | CodeRan() | Concluded():
+                    case _ if isinstance(event, Trajectory):
                         self._turns += isinstance(event, CodeWritten)
                         self._calls += isinstance(event, ModelCalled)
                         if self._trace:
@@ -50,26 +57,7 @@ class Terminal:
                             status.update(f"{self._turns} turns, {self._calls} calls from code")
         sys.stdout.write("\n")
 
-    def _tell(self, event: SessionOpened | CodeWritten | ModelCalled | CodeRan | Concluded) -> None:
-        match event:
-            case SessionOpened():
-                self._line(event.session, "bold", f"{event.question}\n{event.context}")
-            case CodeWritten():
-                self._line(event.session, "dim", f"turn {event.turn}: {event.reasoning}")
-                self._line(event.session, "cyan", event.code)
-            case ModelCalled():
-                reply = event.reply if event.reply is not None else f"failed: {event.error}"
-                self._line(event.session, "magenta", f"asked: {_short(event.prompt)}\nsaid: {_short(reply)}")
-            case CodeRan():
-                self._line(event.session, "green", _short(event.answer or event.observation))
-            case Concluded():
-                self._line(event.session, "yellow", f"concluded, for {event.reason}")
-
-    def _line(self, session: str, style: str, text: str) -> None:
-        indent = "  " * (session.count("/") + 1)
-        for line in text.splitlines():
-            self._console.print(f"{indent}[{style}]{escape(line)}[/{style}]")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} [...] {text[-_SHOWN // 2 :]}"
+    def _tell(self, event: Trajectory) -> None:
+        indent = "  " * event.session.count("/")
+        for line in lines(event):
+            self._console.print(f"{indent}{escape(line)}", style=_STYLES[event.kind])
