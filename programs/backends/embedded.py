@@ -42,8 +42,8 @@ class EmbeddedEngine(AsyncEngine):
         self._name = name
         parameters = dict(settings.parameters)
         self._parallel = int(parameters.pop("parallel", 2))
-        # One core is left for the rest of RANTS. llama.cpp's threads wait for each other at every step: where one of them
-        # shares its core, all of them take two or three times as long.
+        # One core is left for the rest. llama.cpp's threads wait for each other at every step: where one of them has to
+        # share its core, all of them take two or three times as long.
         self._threads = int(parameters.pop("threads", max(1, (os.process_cpu_count() or 1) - 1)))
         self._defaults = parameters
         self.path = resolve(settings.model or BUNDLED, MODELS_FOLDER.expanduser())
