@@ -206,7 +206,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         answer = await self.explore.answer(session, tree, self._answer)
         if session.depth > 0:
             return answer
-        text, intents = split(answer.text)
+        text, intents = await asyncio.to_thread(split, answer.text)
         text, finish_reason = shortened(text, tree.sampling)
         for start in range(0, len(text), _PIECE):
             tree.emit(TextDelta(text[start : start + _PIECE]))
