@@ -102,8 +102,8 @@ class Explore(dspy.Module):  # type: ignore[misc]
         """The code of a turn, from the record or from the root LM."""
         if (known := tree.recorded.written(session.id, turn)) is not None:
             return known
-        tree.budget.take_iteration()
         budget = tree.budget.left(tree.settings.max_iterations - turn + 1)
+        tree.budget.take_iteration()
         at, start = time.time(), time.perf_counter()
         for retries_left in reversed(range(_MOST_RETRIES + 1)):
             try:
