@@ -82,7 +82,7 @@ class Explore(dspy.Module):  # type: ignore[misc]
         described = await asyncio.to_thread(describe, seen.context)
         if not tree.recorded.opened(session.id):
             tree.emit(SessionOpened(session.id, session.depth, seen.question, described, time.time()))
-        prompt = _Prompt(self.write, seen, described, tree)
+        prompt = _Prompt(self.write, seen, described, _format_for(session, tree), tree)
         async with _Environment(session, seen, tree, recurse) as environment:
             try:
                 for turn in range(1, tree.settings.max_iterations + 1):
@@ -150,16 +150,23 @@ class Explore(dspy.Module):  # type: ignore[misc]
         return Answer(reply.answer, reason, reply.finish_reason)
 
 
+def _format_for(session: Session, tree: Tree) -> dict[str, Any] | None:
+    """The format that the answer must fit: the user's is for the root's answer, and not for a child's."""
+    return tree.sampling.response_format if session.depth == 0 else None
+
+
 class _Prompt:
     """What the root LM is shown: it grows turn by turn, and gives up its oldest observations when it is full."""
 
-    def __init__(self, predictor: dspy.Predict, seen: View, described: str, tree: Tree) -> None:
+    def __init__(
+        self, predictor: dspy.Predict, seen: View, described: str, wanted: Mapping[str, Any] | None, tree: Tree
+    ) -> None:
         window = tree.window("code_interpreter")
         self.messages = [message.chat() for message in seen.messages]
         self.context = described
         if dialect := tree.environment().dialect:
             self.context += f"\n\n{dialect}"
-        if wanted := tree.sampling.response_format:
+        if wanted:
             self.context += f"\n\nSUBMIT takes JSON, as this asks for it: {as_text(wanted)}"
         self.config = {"max_tokens": min(_LONGEST_REPLY, int(window * _REPLY_SHARE))}
         self._room = int(window * (1 - _REPLY_SHARE))
@@ -292,7 +299,7 @@ class _Environment:
             observation, fresh = _observed(turn), turn.fresh
             if turn.submitted:
                 answer = as_text(turn.answer)
-                if wrong := await asyncio.to_thread(misfit, answer, self._response_format()):
+                if wrong := await asyncio.to_thread(misfit, answer, _format_for(self._session, self._tree)):
                     observation, answer = f"SUBMIT's answer does not fit: {wrong}", None
         if written.cut and answer is None:
             observation = f"{observation}\n{_CUT}"
@@ -316,9 +323,6 @@ class _Environment:
             await session.aclose()
             self._opening = None
             return Turn(stdout=f"{error}\n{_RESTARTED}", fresh=True)
-
-    def _response_format(self) -> dict[str, Any] | None:
-        return self._tree.sampling.response_format if self._session.depth == 0 else None
 
 
 def _observed(turn: Turn) -> str:
