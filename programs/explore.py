@@ -34,6 +34,7 @@ from signatures import Explore as ExploreSignature
 _NO_CODE = "There is no code in this. Write one ```python block; when you know the answer, call SUBMIT(answer) in it."
 _CUT = "Your reply was cut off: write less in one turn."
 _NOTHING = "(Nothing was printed. Use print to see something.)"
+_LIMITS = ("TimeLimit", "EnvironmentLost")
 _RESTARTED = "The environment was started again: `context` is there, what earlier turns defined is gone."
 
 _REPLY_SHARE = 1 / 4  # of the window: what is kept free for the reply
@@ -296,11 +297,12 @@ class _Environment:
             while self._behind:
                 await self._execute(self._behind.pop(0))
             turn = await self._execute(written)
-            observation, fresh = _observed(turn), turn.fresh
+            wrong, fresh = None, turn.fresh
             if turn.submitted:
                 answer = as_text(turn.answer)
-                if wrong := await asyncio.to_thread(misfit, answer, _format_for(self._session, self._tree)):
-                    observation, answer = f"SUBMIT's answer does not fit: {wrong}", None
+                wrong = await asyncio.to_thread(misfit, answer, _format_for(self._session, self._tree))
+                answer = None if wrong else answer
+            observation = _observed(turn, wrong)
         if written.cut and answer is None:
             observation = f"{observation}\n{_CUT}"
         seconds = time.perf_counter() - start
@@ -325,11 +327,16 @@ class _Environment:
             return Turn(stdout=f"{error}\n{_RESTARTED}", fresh=True)
 
 
-def _observed(turn: Turn) -> str:
-    """A turn as the root LM is shown it."""
+def _observed(turn: Turn, wrong: str | None) -> str:
+    """A turn as the root LM is shown it; `wrong` is why its answer is none."""
     parts = [turn.stdout.rstrip()]
-    if turn.error is not None:
-        parts.append(turn.error.traceback.rstrip() or f"{turn.error.name}: {turn.error.message}")
+    if (error := turn.error) is not None:
+        parts.append(error.traceback.rstrip())
+        # The traceback of an exception ends in what it says. That of a limit only tells where it struck.
+        if error.name in _LIMITS or not error.traceback:
+            parts.append(f"{error.name}: {error.message}")
+    if wrong:
+        parts.append(f"SUBMIT's answer does not fit: {wrong}")
     return "\n".join(part for part in parts if part) or _NOTHING
 
 
