@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import dspy
 
-from programs.context import View, describe, view, words_of
+from programs.context import View, describe, shorten, view, words_of
 from programs.demonstrations import DEMONSTRATIONS
 from programs.environment import Context, HostFunction, HostFunctionFailed, ProtocolViolation, Turn
 from programs.environment import Session as Opened
@@ -38,10 +38,12 @@ _LIMITS = ("TimeLimit", "EnvironmentLost")
 _RESTARTED = "The environment was started again: `context` is there, what earlier turns defined is gone."
 
 _REPLY_SHARE = 1 / 4  # of the window: what is kept free for the reply
-_OBSERVATION_SHARE = 1 / 8  # of the window: what one observation may take
+_PRINTED_SHARE = 1 / 8  # of the window: what is shown of what code prints, at four characters a token
+_SHOWN_SHARE = 3 / 16  # of the window: what an observation may take, in any script, and with what was raised
 _LONGEST_REPLY = 4096  # tokens
 _LAST_SECONDS = 2.0  # that code may still compute when the run's time is over
 _MOST_RETRIES = 2  # after a prompt that was too long all the same
+_LESS = 3 / 4  # of such a prompt is room from then on
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class Explore(dspy.Module):  # type: ignore[misc]
             except ContextTooLong:
                 if not retries_left:
                     raise
-                prompt.compact()
+                prompt.shrink()
         written = CodeWritten(
             session=session.id,
             turn=turn,
@@ -176,17 +178,14 @@ class _Prompt:
         demos = sum(estimate_tokens(str(demo)) for demo in predictor.demos)
         said = sum(estimate_tokens(words_of(message)) for message in seen.messages)
         self.fixed = estimate_tokens(predictor.signature.instructions) + demos + said + estimate_tokens(self.context)
-        self._growing = 0
 
     @property
     def tokens(self) -> int:
         """About how many tokens the next prompt has."""
-        return self.fixed + self._growing
+        return self.fixed + self._measure()
 
     def inputs(self, budget: str) -> dict[str, Any]:
         """The inputs of the next call."""
-        if self.tokens > self._room:
-            self.compact()
         return {
             "messages": self.messages,
             "context": self.context,
@@ -202,13 +201,19 @@ class _Prompt:
             turn = {"observation": self._observation, **turn}
         self._history.append(turn)
         self._observation = observation
-        self._growing += _size(turn) + estimate_tokens(observation)
+        if self.tokens > self._room:
+            self._compact()
 
-    def compact(self) -> None:
+    def shrink(self) -> None:
+        """The backend found the prompt too long: it holds less than was thought, or the count was too rough."""
+        self._room = int(self.tokens * _LESS)
+        self._compact()
+
+    def _compact(self) -> None:
         """Make room: the observations of the older turns are cut short, then whole turns are left out.
 
         Half of the room is given up at once, so that until then, and again afterwards, each prompt begins with the
-        one before it.
+        one before it. The last turn and what it printed are kept for as long as there is room for them at all.
         """
         goal = max(0, self._room // 2 - self.fixed)
         older = self._history[:-1]
@@ -217,9 +222,9 @@ class _Prompt:
                 break
             if len(turn.get("observation", "")) > _SHORT:
                 turn["observation"] = turn["observation"][:_SHORT] + _LEFT_OUT
-        while len(self._history) > 1 and self._measure() > goal:
+        while self._history and self._measure() > (goal if len(self._history) > 1 else self._room - self.fixed):
             del self._history[0]
-        self._growing = self._measure()
+        self._observation = shorten(self._observation, self._room - self.fixed)
 
     def findings(self) -> str:
         """What was printed, newest last, as much of it as there is room for."""
@@ -274,7 +279,7 @@ class _Environment:
         if self._opening is None:
             window = self._tree.window("code_interpreter")
             limits = self._tree.settings.limits
-            shown = min(limits.output_chars, int(window * _OBSERVATION_SHARE * 4))
+            shown = min(limits.output_chars, int(window * _PRINTED_SHARE * 4))
             self._opening = asyncio.create_task(
                 self._tree.environment().open(
                     self._seen.context,
@@ -302,7 +307,7 @@ class _Environment:
                 answer = as_text(turn.answer)
                 wrong = await asyncio.to_thread(misfit, answer, _format_for(self._session, self._tree))
                 answer = None if wrong else answer
-            observation = _observed(turn, wrong)
+            observation = shorten(_observed(turn, wrong), self._tree.window("code_interpreter") * _SHOWN_SHARE)
         if written.cut and answer is None:
             observation = f"{observation}\n{_CUT}"
         seconds = time.perf_counter() - start
