@@ -27,8 +27,10 @@ from programs.settings import LoopSettings
 from programs.splitter import without_thinking
 from programs.transcript import Sampling, Usage, estimate_tokens
 
-UNKNOWN_WINDOW = 131_072
-"""Tokens that a model is taken to hold where nobody said how many."""
+_UNKNOWN_WINDOW = 131_072
+_UNKNOWN_ROOT_WINDOW = 32_768
+"""Tokens that a model is taken to hold where nobody said how many. What is too much for DIRECT is explored instead; for
+a root LM that is shown too much there is no such way back, and it needs little."""
 
 _CHILDREN_AT_ONCE = 32
 
@@ -64,7 +66,7 @@ class Tree:
     def window(self, role: Role) -> int:
         """Tokens of prompt and reply together that the model of `role` can hold."""
         known = self.backends.window(role) if self.backends else None
-        return known or UNKNOWN_WINDOW
+        return known or (_UNKNOWN_ROOT_WINDOW if role == "code_interpreter" else _UNKNOWN_WINDOW)
 
     async def predict(
         self,
