@@ -270,10 +270,12 @@ class _Environment:
     async def __aexit__(self, *_: object) -> None:
         if self._opening is None:
             return
-        self._opening.cancel()
-        await asyncio.wait([self._opening])
-        if not self._opening.cancelled() and self._opening.exception() is None:
-            await self._opening.result().aclose()
+        # In a task of its own: a run that is cancelled while it closes would leave its guest behind.
+        closing = asyncio.create_task(_close(self._opening))
+        try:
+            await asyncio.shield(closing)
+        finally:
+            await asyncio.wait([closing])
 
     def _open(self) -> asyncio.Task[Opened]:
         if self._opening is None:
@@ -330,6 +332,14 @@ class _Environment:
             await session.aclose()
             self._opening = None
             return Turn(stdout=f"{error}\n{_RESTARTED}", fresh=True)
+
+
+async def _close(opening: asyncio.Task[Opened]) -> None:
+    """Close the session that was opened, or is being opened."""
+    opening.cancel()
+    await asyncio.wait([opening])
+    if not opening.cancelled() and opening.exception() is None:
+        await opening.result().aclose()
 
 
 def _observed(turn: Turn, wrong: str | None) -> str:
