@@ -20,7 +20,7 @@ from programs.adapter import call_config, text_of, usage_of
 from programs.backends import Backends, Role, translate
 from programs.budget import Budget
 from programs.environment import Environment
-from programs.errors import RantsError
+from programs.errors import BackendError, ContextTooLong, RantsError
 from programs.events import Event, ModelCalled
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
@@ -145,9 +145,13 @@ class Tree:
     async def _recorded_call(
         self, session: str, turn: int, prompt: str, call: Callable[[], Awaitable[tuple[str, Usage]]]
     ) -> str:
-        """The recorded reply; else that of `call`, which is then told, as is its failure."""
-        if (known := self.recorded.reply(session, turn, prompt)) is not None:
-            return known
+        """The recorded reply, or failure; else that of `call`, which is then told."""
+        if (known := self.recorded.called(session, turn, prompt)) is not None:
+            if known.reply is not None:
+                return known.reply
+            if turn == 0 and self.recorded.opened(session):
+                raise ContextTooLong(known.error or "")  # for one call: this child has then explored
+            raise BackendError(known.error or "", backend="sub_lm")
         at, start = time.time(), time.perf_counter()
         reply, failure, usage = None, None, Usage()
         try:
