@@ -121,9 +121,10 @@ class RANTS(dspy.Module):  # type: ignore[misc]
                 yield event
             await task
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait([task])
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # was raised above, or nobody is left to be told
 
     def forward(self, **inputs: Any) -> dspy.Prediction:
         """`aforward` for code that is not async; also works inside a notebook's running event loop."""

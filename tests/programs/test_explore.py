@@ -7,6 +7,7 @@ of a run is left: no guest, no open call, no task.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import random
@@ -15,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ WINDOW = 8000  # tokens of the root LM
 QUESTION = "What is the code?"
 CONTEXT = "Nothing of note.\nThe code is 4711.\nNothing at all."
 BEST = "The best so far."
+ASKED = Session.asking("s", QUESTION, CONTEXT)
 
 
 # --- the models
@@ -978,12 +980,24 @@ async def test_who_stops_listening_ends_the_run(bench: Bench, kind: type[Event],
     bench.root.script = writes(code, "SUBMIT('x' * 5000)")
     rants = RANTS(bench.backends, LoopSettings(mode="explore"))
     rants.explore.write.demos = []
-    async with aclosing(rants.run(Session.asking("s", QUESTION, CONTEXT))) as events:
+    async with aclosing(rants.run(ASKED)) as events:
         async for event in events:
             if isinstance(event, kind):
                 break
     assert len(asyncio.all_tasks()) == 1
     await nothing_is_left(bench)
+
+
+async def test_who_stops_listening_to_a_run_that_has_failed_is_not_told(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.root.script = in_turn(Reply(status=500))
+    async with aclosing(RANTS(bench.backends, LoopSettings(mode="explore")).run(ASKED)) as events:
+        assert isinstance(await anext(events), SessionOpened)
+        await until(lambda: len(asyncio.all_tasks()) == 1)
+    del events
+    gc.collect()
+    assert not caplog.records
 
 
 # --- going on after a crash
@@ -1026,7 +1040,39 @@ async def test_a_run_goes_on_from_any_moment_and_pays_for_nothing_twice(bench: B
         assert of_root == sum(map(asked_root, events[k:])), f"after {k} events"
         assert of_sub == sum(map(asked_sub, events[k:])), f"after {k} events"
         assert (done.outcome, done.text, done.usage) == (whole.outcome, whole.text, whole.usage), f"after {k} events"
-        assert [describe(event) for event in events[:k] + bench.trajectory] == [describe(event) for event in events]
+        assert told(events[:k] + bench.trajectory) == told(events), f"after {k} events"
+
+
+async def test_children_side_by_side_go_on_from_any_moment(bench: Bench) -> None:
+    codes = writes(THREADS, child=["x = llm_query_batched([f'{context} {n}' for n in range(2)])", "SUBMIT(x)"])
+    dice = random.Random(9)
+    bench.root.script = lambda body: replace(codes(body), first_delay=dice.uniform(0, 0.02))
+    bench.sub.script = lambda body: replace(echo(body), first_delay=dice.uniform(0, 0.02))
+    whole = await bench.ask()
+    events = bench.trajectory
+    assert whole.text == json.dumps([json.dumps([f"{n} 0", f"{n} 1"]) for n in range(4)])
+    for k in sorted(dice.sample(range(len(events)), 8)):
+        before = len(bench.root.calls), len(bench.sub.calls)
+        done = await bench.ask(recorded=events[:k])
+        assert len(bench.root.calls) - before[0] == sum(map(asked_root, events[k:])), f"after {k} events"
+        assert len(bench.sub.calls) - before[1] == sum(map(asked_sub, events[k:])), f"after {k} events"
+        assert (done.outcome, done.text, done.usage) == (whole.outcome, whole.text, whole.usage), f"after {k} events"
+
+
+@pytest.mark.parametrize(
+    "limits", [BudgetSettings(iterations=4), BudgetSettings(model_calls=6), BudgetSettings(tokens=350)]
+)
+async def test_a_run_whose_budget_ended_ends_so_again(bench: Bench, limits: BudgetSettings) -> None:
+    bench.root.script = writes("try: print(llm_query('?'))\nexcept RuntimeError as error: print(error)")
+    whole = await bench.ask(budget=limits)
+    events = bench.trajectory
+    assert isinstance(events[-1], Concluded)
+    for k in range(len(events) + 1):
+        before = len(bench.root.calls), len(bench.sub.calls)
+        done = await bench.ask(budget=limits, recorded=events[:k])
+        assert (done.text, done.reason, done.usage) == (BEST, whole.reason, whole.usage), f"after {k} events"
+        assert len(bench.root.calls) - before[0] == sum(map(asked_root, events[k:])), f"after {k} events"
+        assert told(events[:k] + bench.trajectory) == told(events), f"after {k} events"
 
 
 async def test_a_call_that_has_failed_has_failed_for_a_run_that_goes_on_too(bench: Bench) -> None:
@@ -1061,6 +1107,6 @@ def asked_sub(event: Trajectory) -> bool:
     return isinstance(event, ModelCalled) and event.turn > 0
 
 
-def describe(event: Trajectory) -> tuple[Any, ...]:
-    """An event without its times."""
-    return tuple(value for name, value in asdict(event).items() if name not in ("at", "seconds"))
+def told(events: Iterable[Trajectory]) -> Counter[str]:
+    """What is recorded, without times, and in no order: calls that are made at once may end in any."""
+    return Counter(repr(replace(event, at=0.0, seconds=0.0)) for event in events)
