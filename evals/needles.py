@@ -9,7 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from evals.needle import CHARACTERS_PER_TOKEN, Task, is_right, tasks
+from evals.tasks.needle import CHARACTERS_PER_TOKEN, is_right, tasks
+from evals.tasks.task import Task
 from programs import RANTS, Backends, Sampling
 from programs.settings import LoopSettings, ModelSettings, ModelsSettings
 
