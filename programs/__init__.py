@@ -1,7 +1,8 @@
 """HOW it is answered: the loop as a DSPy Module, and what it stands on. Knows neither HTTP nor SQL."""
 
 from programs.backends import Backends
+from programs.outline import outline
 from programs.rants import RANTS
 from programs.transcript import Message, Sampling, Session, Transcript, Usage
 
-__all__ = ["RANTS", "Backends", "Message", "Sampling", "Session", "Transcript", "Usage"]
+__all__ = ["RANTS", "Backends", "Message", "Sampling", "Session", "Transcript", "Usage", "outline"]

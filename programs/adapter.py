@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import dspy
@@ -23,6 +24,7 @@ from programs.transcript import ToolIntent, Usage
 
 _CONFIG = {field.name for field in fields(Config)}
 _LEADING = ("system", "developer")
+_SHORT, _SHORT_MESSAGES = 2048, 4096  # characters; how many of them are kept: 8 MB at most, for ASCII
 
 type Fields = Mapping[str, Any]
 type Chat = dict[str, Any]
@@ -51,24 +53,26 @@ class NativeAdapter(dspy.Adapter):  # type: ignore[misc]
         self, lm: dspy.LM, lm_kwargs: Fields, signature: Any, demos: Iterable[Fields], inputs: Fields
     ) -> Request:
         """The call as it goes to the engine."""
-        asked = _turns(signature, inputs)
+        said = [(name, field.annotation) for name, field in signature.input_fields.items()]
+        written = tuple(signature.output_fields)
+        asked = _turns(said, written, inputs)
         body = 0
         while body < len(asked) and asked[body]["role"] in _LEADING:
             body += 1
         system = [signature.instructions, *(message["content"] for message in asked[:body])]
-        turns = [turn for demo in demos for turn in _turns(signature, demo)] + asked[body:]
+        turns = [turn for demo in demos for turn in _turns(said, written, demo)] + asked[body:]
         return Request(
             model=lm.model,
             system="\n\n".join(part for part in system if part) or None,
             # A request must say something; a conversation may be nothing but its system message.
-            messages=tuple(read_message(turn) for turn in turns) or (Message.user(""),),
+            messages=tuple(map(_message, turns)) or (Message.user(""),),
             config=call_config({**lm.kwargs, **lm_kwargs}),
         )
 
     def read(self, signature: Any, reply: Response) -> dict[str, Any]:
         """The fields of a reply: the signature's outputs, with `finish_reason` and `usage` beside them."""
         return {
-            **_format(signature).read(text_of(reply)),
+            **_FORMATS[tuple(signature.output_fields)].read(text_of(reply)),
             "finish_reason": reply.finish_reason,
             "usage": usage_of(reply),
         }
@@ -87,22 +91,28 @@ def usage_of(reply: Response) -> Usage | None:
     return Usage(prompt=usage.input_tokens, completion=usage.output_tokens, cached=usage.cache_read_tokens or 0)
 
 
-def _turns(signature: Any, said: Fields) -> list[Chat]:
-    """What a call, a demo or a turn of a history says: its inputs, then its outputs if it has them."""
+def _turns(inputs: list[tuple[str, Any]], outputs: tuple[str, ...], said: Fields) -> list[Chat]:
+    """What a call, a demo or a turn of a history says: its inputs, then its outputs if it has them.
+
+    Args:
+        inputs: the signature's, with their types.
+        outputs: the signature's.
+        said: the values.
+    """
     turns: list[Chat] = []
-    for name, field in signature.input_fields.items():
+    for name, kind in inputs:
         value = said.get(name)
         if not value:
             continue
-        if field.annotation is dspy.History:
+        if kind is dspy.History:
             for turn in dspy.History.model_validate(value).messages:
-                _append(turns, _turns(signature, turn))
+                _append(turns, _turns(inputs, outputs, turn))
         elif isinstance(value, str):
             _append(turns, [{"role": "user", "content": value}])
         else:
             turns += value
-    if any(said.get(name) is not None for name in signature.output_fields):
-        turns.append({"role": "assistant", "content": _format(signature).write(said)})
+    if any(said.get(name) is not None for name in outputs):
+        turns.append({"role": "assistant", "content": _FORMATS[outputs].write(said)})
     return turns
 
 
@@ -145,8 +155,16 @@ _FORMATS = {
 }
 
 
-def _format(signature: Any) -> _Format:
-    return _FORMATS[tuple(signature.output_fields)]
+def _message(turn: Chat) -> Message:
+    """A turn for the engine. A short one is made once: in each turn of a run, all those before it are said again."""
+    if turn["role"] in ("user", "assistant") and len(turn) == 2 and len(turn["content"]) <= _SHORT:
+        return _short_message(turn["role"], turn["content"])
+    return read_message(turn)
+
+
+@lru_cache(_SHORT_MESSAGES)
+def _short_message(role: str, content: str) -> Message:
+    return read_message({"role": role, "content": content})
 
 
 def call_config(asked: dict[str, Any]) -> Config:

@@ -13,7 +13,6 @@ from programs.transcript import Context, Message, Session, estimate_tokens
 
 # Of the root LM's window: the system's words and the recent turns may take a quarter each, one message an eighth.
 _SYSTEM_SHARE, _RECENT_SHARE, _MESSAGE_SHARE = 1 / 4, 1 / 4, 1 / 8
-_BYTES_PER_TOKEN = 4
 _QUESTION_CHARS = 2000
 _SHOWN_CHARS = 300
 _LEADING = ("system", "developer")
@@ -36,7 +35,7 @@ class View:
 
 def size_of(session: Session) -> int:
     """About how many tokens the session's conversation and context have."""
-    said = sum(estimate_tokens(message.content) for message in session.transcript.messages)
+    said = sum(estimate_tokens(words_of(message)) for message in session.transcript.messages)
     return said + sum(estimate_tokens(text) for text in texts_of(session.context))
 
 
@@ -53,33 +52,31 @@ def view(session: Session, window: int) -> View:
     """What is shown of `session` to a root LM whose window holds `window` tokens."""
     messages = session.transcript.messages
     body = next((index for index, message in enumerate(messages) if message.role not in _LEADING), len(messages))
-    recent = _recent(messages[body:], window * _RECENT_SHARE, window * _MESSAGE_SHARE)
-    first = len(messages) - recent
-    shown = [
-        *(_shortened(message, window * _SYSTEM_SHARE / body) for message in messages[:body]),
-        *(_shortened(message, window * _MESSAGE_SHARE) for message in messages[first:]),
-    ]
-    asked = next((message.content for message in reversed(messages) if message.role == "user"), "")
+    asks = next((index for index in reversed(range(len(messages))) if messages[index].role == "user"), -1)
+    short = []
+    for index, message in enumerate(messages):
+        room = window * _SYSTEM_SHARE / body if index < body else window * _MESSAGE_SHARE
+        short.append(_shortened(message, room, _held(session, asks=index == asks)))
+    kept = [*range(body), *range(body + _recent(short[body:], window * _RECENT_SHARE), len(messages))]
+    shown = tuple(short[index] for index in kept)
+    asked = messages[asks].content if asks >= 0 else ""
     if session.context is not None:
-        return View(tuple(shown), _question(asked), session.context)
-    whole = set(range(first, len(messages))) | set(range(body))
-    cut = {index for index, kept in zip(sorted(whole), shown, strict=True) if kept != messages[index]}
-    rest = [
-        {"role": message.role, "content": message.content}
-        for index, message in enumerate(messages)
-        if index not in whole or index in cut
-    ]
-    return View(tuple(shown), _question(asked), rest)
+        return View(shown, asked, session.context)
+    whole = {index for index in kept if short[index] is messages[index]}
+    # Where all of it is shown, code can still work on it.
+    rest = [index for index in range(len(messages)) if index not in whole] or range(body, len(messages))
+    context = [{"role": messages[index].role, "content": words_of(messages[index])} for index in rest]
+    return View(shown, _question(asked), context)
 
 
-def _recent(messages: tuple[Message, ...], room: float, longest: float) -> int:
-    """How many of the last messages are shown: the last one always.
+def _recent(messages: list[Message], room: float) -> int:
+    """The index of the first of the last messages that are shown: the last one always is.
 
     Where they no longer fit, half of the room is given up at once: between two such moments, the prompt of a turn is
     the beginning of the next turn's.
     """
-    first, tokens = 0, 0.0
-    sizes = [min(estimate_tokens(message.content), longest) for message in messages]
+    first, tokens = 0, 0
+    sizes = [estimate_tokens(words_of(message)) for message in messages]
     for index, size in enumerate(sizes):
         tokens += size
         if tokens > room:
@@ -89,26 +86,62 @@ def _recent(messages: tuple[Message, ...], room: float, longest: float) -> int:
     # A tool's result is shown with the call that it answers.
     while first > 0 and messages[first].role == "tool":
         first -= 1
-    return len(messages) - first
+    return first
+
+
+def words_of(message: Message) -> str:
+    """All that a message says: its text, and what it calls."""
+    if not message.tool_calls:
+        return message.content
+    calls = [f"{call.name} {call.arguments}" for call in message.tool_calls]
+    return "\n".join([message.content, *calls] if message.content else calls)
 
 
 def _question(asked: str) -> str:
-    """What `asked` asks: all of it where it is short, else those of its first and its last paragraph that are."""
+    """What `asked` asks: all of it where it is short, else its beginning and its end, whichever are a question.
+
+    A beginning, or an end, is a paragraph, or else a line, that is short.
+    """
     if len(asked) <= _QUESTION_CHARS:
         return asked
     first, last = asked.lstrip().partition("\n\n")[0], asked.rstrip().rpartition("\n\n")[2]
-    short = [part.strip() for part in (first, last) if len(part) <= _QUESTION_CHARS]
-    asking = [part for part in short if "?" in part] or short
-    return "\n\n".join(asking) or asked[-_QUESTION_CHARS:]
+    ends = [*_short(first, first.partition("\n")[0]), *_short(last, last.rpartition("\n")[2])]
+    asking = [end for end in ends if "?" in end] or ends
+    half = _QUESTION_CHARS // 2
+    return "\n\n".join(asking or [asked[:half], asked[-half:]])
 
 
-def _shortened(message: Message, room: float) -> Message:
-    limit = max(_SHOWN_CHARS, int(room * _BYTES_PER_TOKEN))
-    text = message.content
-    if len(text) <= limit:
+def _short(*parts: str) -> list[str]:
+    """The first of the parts that is short; none where none is."""
+    return [part.strip() for part in parts if len(part) <= _QUESTION_CHARS][:1]
+
+
+def _held(session: Session, *, asks: bool) -> str:
+    """Where in the environment all of a message is, in words."""
+    if session.context is None:
+        return "; `context` has all of it"
+    return "; `question` has all of it" if asks else ""
+
+
+def _shortened(message: Message, room: float, held: str) -> Message:
+    """The message, its text and its calls' arguments in at most `room` tokens each: `message` itself if they are."""
+    content = _cut(message.content, room, held)
+    calls = tuple(
+        call.model_copy(update={"arguments": _cut(call.arguments, room, held)}) for call in message.tool_calls
+    )
+    if content == message.content and calls == message.tool_calls:
         return message
-    note = f"\n[... {len(text) - limit:,} characters are left out here; `context` has all of it ...]\n"
-    return message.model_copy(update={"content": text[: limit // 2] + note + text[len(text) - limit // 2 :]})
+    return message.model_copy(update={"content": content, "tool_calls": calls})
+
+
+def _cut(text: str, room: float, held: str) -> str:
+    tokens = estimate_tokens(text)
+    if len(text) <= _SHOWN_CHARS or tokens <= room:
+        return text
+    # What is not ASCII takes several bytes a character.
+    half = max(_SHOWN_CHARS, int(room * len(text) / tokens)) // 2
+    note = f"\n[... {len(text) - 2 * half:,} characters are left out here{held} ...]\n"
+    return text[:half] + note + text[len(text) - half :]
 
 
 def describe(context: Context) -> str:

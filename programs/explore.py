@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import dspy
 
-from programs.context import View, describe, view
+from programs.context import View, describe, view, words_of
 from programs.demonstrations import DEMONSTRATIONS
 from programs.environment import Context, HostFunction, HostFunctionFailed, ProtocolViolation, Turn
 from programs.environment import Session as Opened
@@ -166,7 +166,7 @@ class _Prompt:
         self._history: list[dict[str, Any]] = []
         self._observation = ""
         demos = sum(estimate_tokens(str(demo)) for demo in predictor.demos)
-        said = sum(estimate_tokens(message.content) for message in seen.messages)
+        said = sum(estimate_tokens(words_of(message)) for message in seen.messages)
         self.fixed = estimate_tokens(predictor.signature.instructions) + demos + said + estimate_tokens(self.context)
         self._growing = 0
 
@@ -273,6 +273,7 @@ class _Environment:
                     question=self._seen.question,
                     host=self._calls.functions,
                     limits=limits.model_copy(update={"output_chars": shown}),
+                    seed=int.from_bytes(hashlib.blake2b(self._session.id.encode(), digest_size=4).digest()),
                 )
             )
         return self._opening

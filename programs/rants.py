@@ -172,8 +172,9 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         """The run, into events."""
         self._check_format(tree.sampling)
         try:
-            # Entered in this task alone: a dspy context must not be held across a yield to the client.
-            with dspy.context(adapter=NativeAdapter()):
+            # Entered in this task alone: a dspy context must not be held across a yield to the client. The trajectory
+            # tells more than dspy's history, which would keep every prompt.
+            with dspy.context(adapter=NativeAdapter(), disable_history=True):
                 answer = await self._answer(session, tree)
         except BudgetSpent as stop:
             tree.emit(RunDone("incomplete", "", tree.budget.usage, stop.what))
@@ -205,7 +206,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         answer = await self.explore.answer(session, tree, self._answer)
         if session.depth > 0:
             return answer
-        text, intents = split(answer.text)
+        text, intents = await asyncio.to_thread(split, answer.text)
         text, finish_reason = shortened(text, tree.sampling)
         for start in range(0, len(text), _PIECE):
             tree.emit(TextDelta(text[start : start + _PIECE]))

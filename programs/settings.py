@@ -32,8 +32,8 @@ class ModelSettings(Section):
         context_window: tokens of prompt and reply together. For `embedded` the default is what the weights were
             trained on, at most 16384; for `openai` None means unknown.
         parameters: defaults for every call (`temperature`, `max_tokens`, ...); what a client sends wins. For
-            `embedded` also `threads` (default: the cores), `parallel` (slots, default 2). Where no embedded model
-            is named, `temperature` is 0.2 and `max_tokens` 1024.
+            `embedded` also `threads` (default: the cores but one), `parallel` (slots, default 2). Where no embedded
+            model is named, `temperature` is 0.2 and `max_tokens` 1024.
     """
 
     provider: Literal["embedded", "openai"] | None = None

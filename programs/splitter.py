@@ -28,6 +28,7 @@ _THINK, _THOUGHT = "<think>", "</think>"
 _THOUGHTS = re.compile(rf"^\s*{_THINK}.*?(?:{_THOUGHT}\s*|\Z)", re.DOTALL)
 _FENCE = "```"
 _BLOCK = re.compile(r"^<<<(\w+)[ \t]*\r?\n(?:(.*?)\r?\n)??>>>\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_AT_ONCE = 1 << 13  # characters: each line moves what is behind it, which must not be all of a long text
 _OPEN_BLOCK = re.compile(r"^<<<(\w+)[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
 
 
@@ -54,10 +55,11 @@ class Splitter:
 
     def feed(self, piece: str) -> str:
         """Take the next piece of the reply; return the text that is now certain to be visible."""
-        self._rest += piece
         visible: list[str] = []
-        while (text := self._advance()) is not None:
-            visible.append(text)
+        for start in range(0, len(piece), _AT_ONCE):
+            self._rest += piece[start : start + _AT_ONCE]
+            while (text := self._advance()) is not None:
+                visible.append(text)
         return "".join(visible)
 
     def finish(self) -> str:

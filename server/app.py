@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from programs import RANTS, Backends
+from programs.environment import Environment, EnvironmentUnavailable
 from server import chat, errors, health, responses, served
 from server.auth import Gatekeeper
 from server.runs import Runs
@@ -47,14 +48,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with await Store.open(configured.state) as store:
             rants = RANTS(backends, configured.rlm.rants_one)
             state.store = store
-            state.doctor = health.Doctor(backends, store, cache=configured.server.health_cache_seconds)
+            state.doctor = health.Doctor(
+                backends, store, rants.environment, cache=configured.server.health_cache_seconds
+            )
             state.runs = Runs(
                 rants,
                 store,
                 timeout=configured.resilience.request_timeout_seconds,
                 heartbeat=configured.server.keep_alive_seconds,
             )
-            warming = asyncio.create_task(backends.warm())
+            warming = asyncio.create_task(_warm(backends, rants.environment))
             await responses.go_on(state.runs, store)
             try:
                 yield
@@ -77,6 +80,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestId)
     app.add_middleware(BodyLimit, app_state=app)
     return app
+
+
+async def _warm(backends: Backends, environment: Environment) -> None:
+    """Load and start now what would otherwise be with the first question."""
+    await backends.warm()
+    try:
+        await environment.start()
+    except EnvironmentUnavailable as error:
+        logger.error("%s. Contexts that do not fit the generator's window cannot be explored.", error)
 
 
 class RequestId:

@@ -26,6 +26,7 @@ from programs.errors import BackendUnavailable, InvalidRequest
 from programs.events import Heartbeat, RunDone, TextDelta
 from server.auth import Admitted
 from server.errors import error_body, sentence, shape
+from server.response_events import mark
 from server.runs import LiveRun, Runs
 from server.served import served
 from server.sse import EventStream, unless_gone
@@ -36,7 +37,7 @@ router = APIRouter()
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a pair, or a whole one
 
 _TEXT = "\N{NULL}"  # stands where the text of a chunk goes: no id or name has it
-_FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_FINISH = {"content_filter": "content_filter"}
 
 
 class Wire(BaseModel):
@@ -229,6 +230,7 @@ def _completion(run: LiveRun, done: RunDone) -> ChatCompletion:
         model=run.asked.model,
         choices=[choice],
         usage=_usage(done.usage),
+        **mark(done),
     )
 
 
@@ -244,9 +246,9 @@ async def _frames(run: LiveRun, include_usage: bool) -> AsyncGenerator[bytes]:
     if include_usage:
         base["usage"] = None
 
-    def chunk(delta: ChoiceDelta, finish_reason: str | None = None) -> bytes:
+    def chunk(delta: ChoiceDelta, finish_reason: str | None = None, **more: Any) -> bytes:
         choice = ChunkChoice(index=0, delta=delta, logprobs=None, finish_reason=finish_reason)
-        return _frame(ChatCompletionChunk(**base, choices=[choice]))
+        return _frame(ChatCompletionChunk(**base, choices=[choice], **more))
 
     yield chunk(ChoiceDelta(role="assistant", content=""))
     # Chunks of text differ in nothing but the text: what is around it is made once, not for each token.
@@ -263,7 +265,7 @@ async def _frames(run: LiveRun, include_usage: bool) -> AsyncGenerator[bytes]:
                     error = error_body(sentence(failure), found.type, code=found.code)
                     yield b"data: " + json.dumps(error).encode() + b"\n\n"
                     return
-                yield chunk(ChoiceDelta(), _finish_reason(done))
+                yield chunk(ChoiceDelta(), _finish_reason(done), **mark(done))
                 if include_usage:
                     usage = {**base, "usage": _usage(done.usage)}
                     yield _frame(ChatCompletionChunk(**usage, choices=[]))
@@ -278,7 +280,7 @@ def _failure(run: LiveRun, done: RunDone) -> BaseException | None:
 
 
 def _finish_reason(done: RunDone) -> str:
-    return _FINISH.get(done.reason or "", "stop")
+    return "stop" if done.outcome == "completed" else _FINISH.get(done.reason or "", "length")
 
 
 def _usage(usage: Usage) -> CompletionUsage:

@@ -87,6 +87,7 @@ async def _preflight(settings: Settings) -> None:
 
 def _banner(settings: Settings, address: str) -> Iterator[str]:
     from programs.backends import ROLES
+    from programs.environment import shared
     from server.health import VERSION
 
     name = settings.rlm.rants_one.name
@@ -95,6 +96,7 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
         if entry := getattr(settings.models, role):
             where = entry.base_url or "in this process"
             yield f"  {role}: {entry.provider} {entry.model or 'the first model it lists'} ({where})"
+    yield f"  environment: {shared(settings.rlm.rants_one.environment).name}"
     yield f"  store: {settings.state.sqlite_path}"
     key = "one of your API keys" if settings.auth.enabled else "any text"
     yield "Point your client here:"
@@ -111,11 +113,12 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     context: Annotated[list[str] | None, typer.Option(help="A file to ask about; - is standard input.")] = None,
+    trace: Annotated[bool, typer.Option(help="Show the code that looks into the context, and what it finds.")] = False,
 ) -> None:
-    """Answer one question in the terminal, without a server."""
+    """Answer one question in the terminal, without a server. The context may be far longer than any model's window."""
     settings = _settings()
     texts = [_read(name) for name in context or ()]
-    asyncio.run(_ask(settings, question, texts if len(texts) > 1 else texts[0] if texts else None))
+    asyncio.run(_ask(settings, question, texts if len(texts) > 1 else texts[0] if texts else None, trace=trace))
 
 
 def _read(name: str) -> str:
@@ -127,25 +130,18 @@ def _read(name: str) -> str:
         raise typer.BadParameter(f"{name}: {error}") from error
 
 
-async def _ask(settings: Settings, question: str, context: Context | None) -> None:
+async def _ask(settings: Settings, question: str, context: Context | None, *, trace: bool) -> None:
     from programs import RANTS, Backends, Session
-    from programs.events import RunDone, TextDelta
+    from server.terminal import Terminal
 
     logging.getLogger("dspy").setLevel(logging.ERROR)
     backends = Backends(settings.models, settings.resilience)
-    session = Session.asking("ask", question, context)
+    rants = RANTS(backends, settings.rlm.rants_one)
     try:
-        async with aclosing(RANTS(backends, settings.rlm.rants_one).run(session)) as events:
-            async for event in events:
-                match event:
-                    case TextDelta(text):
-                        sys.stdout.write(text)
-                        sys.stdout.flush()
-                    case RunDone(outcome="incomplete", reason=reason):
-                        err.print(f"\n[yellow]The answer was cut: {reason}.[/yellow]", end="")
+        async with aclosing(rants.run(Session.asking("ask", question, context))) as events:
+            await Terminal(err, trace=trace).show(events)
     finally:
         await backends.aclose()
-    sys.stdout.write("\n")
 
 
 @app.command()
@@ -159,6 +155,7 @@ def doctor() -> None:
 
 async def _doctor(settings: Settings) -> bool:
     from programs import Backends
+    from programs.environment import shared
     from programs.errors import RantsError
     from store import Store
 
@@ -179,6 +176,13 @@ async def _doctor(settings: Settings) -> bool:
         say(f"database {path}", None, "")
     except RantsError as error:
         say(f"database {path}", str(error), "Set state.sqlite_path (RANTS_STATE__SQLITE_PATH) to a file you can write.")
+    environment = shared(settings.rlm.rants_one.environment)
+    try:
+        await environment.start()
+        say(f"environment {environment.name}", None, "")
+    except RantsError as error:
+        mend = "Until it works, only what fits the generator's window can be answered. Another one: environment: monty."
+        say(f"environment {environment.name}", str(error), mend)
     try:
         backends = Backends(settings.models, settings.resilience)
     except RantsError as error:
@@ -234,6 +238,33 @@ def cache() -> None:
     from evals import performance
 
     asyncio.run(performance.cache())
+
+
+@bench.command()
+def loop(
+    rounds: Annotated[int, typer.Option(min=1, help="How often the times are measured.")] = 3,
+    calls: Annotated[int, typer.Option(min=1, help="Of the sub-LM, in one batch.")] = 200,
+    context: Annotated[int, typer.Option(min=1, help="Characters of the large context.")] = 100_000_000,
+    sessions: Annotated[int, typer.Option(min=1, help="At once.")] = 100,
+    rlms: Annotated[bool, typer.Option(help="Have uv fetch rlms, and measure it too.")] = True,
+) -> None:
+    """Compare the recursive loop with dspy.RLM's and rlms's, over a scripted model. Takes minutes."""
+    from evals import performance
+
+    asyncio.run(performance.loop(rounds=rounds, calls=calls, context=context, sessions=sessions, rlms=rlms))
+
+
+@bench.command()
+def needle(
+    model: Annotated[list[str] | None, typer.Option(help="A name of the catalogue, or a path of a .gguf file.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many questions of each kind.")] = 10,
+    tokens: Annotated[int, typer.Option(min=1000, help="How long each text is.")] = 131_072,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first text.")] = 100,
+) -> None:
+    """See how many needles an embedded model finds in texts that it cannot read. Takes minutes."""
+    from evals.needles import needles
+
+    asyncio.run(needles(model or ["smollm2-135m"], count=count, tokens=tokens, seed=seed))
 
 
 def _settings() -> Settings:

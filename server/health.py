@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from programs import Backends
+from programs.environment import Environment, EnvironmentUnavailable
 from programs.errors import StoreError
 from store import Store
 
@@ -20,11 +21,12 @@ VERSION = version("rants")
 
 
 class Doctor:
-    """Looks at the backends and the store, and remembers what it saw for `cache` seconds."""
+    """Looks at the backends, the store and the environment, and remembers what it saw for `cache` seconds."""
 
-    def __init__(self, backends: Backends, store: Store, *, cache: float) -> None:
+    def __init__(self, backends: Backends, store: Store, environment: Environment, *, cache: float) -> None:
         self._backends = backends
         self._store = store
+        self._environment = environment
         self._cache = cache
         self._seen: tuple[float, dict[str, Any]] | None = None
         self._looking = asyncio.Lock()
@@ -42,6 +44,11 @@ class Doctor:
             store: dict[str, Any] = {"ok": True, "error": None}
         except StoreError as error:
             store = {"ok": False, "error": str(error)}
+        try:
+            await self._environment.start()
+            environment: dict[str, Any] = {"ok": True, "error": None}
+        except EnvironmentUnavailable as error:
+            environment = {"ok": False, "error": str(error)}
         backends = {
             health.role: {
                 "provider": health.provider,
@@ -52,19 +59,20 @@ class Doctor:
             }
             for health in await self._backends.health()
         }
-        well = store["ok"] and all(backend["reachable"] for backend in backends.values())
+        well = store["ok"] and environment["ok"] and all(backend["reachable"] for backend in backends.values())
         return {
             "status": "ok" if well else "degraded",
             "version": VERSION,
             "ready": store["ok"] and backends.get("generator", {}).get("reachable", True),
             "store": store,
+            "environment": {"name": self._environment.name, **environment},
             "backends": backends,
         }
 
 
 @router.get("/health")
 async def health(request: Request) -> dict[str, Any]:
-    """Version, store, and each backend's reachability and latency. Always 200: read `status`."""
+    """Version, store, environment, and each backend's reachability and latency. Always 200: read `status`."""
     report: dict[str, Any] = await request.app.state.doctor.report()
     return report
 

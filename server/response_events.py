@@ -75,7 +75,8 @@ class ResponseFold:
         status: ItemStatus = "completed" if done.outcome == "completed" else "incomplete"
         incomplete = failed = None
         if done.outcome == "incomplete":
-            incomplete = IncompleteDetails(reason=done.reason)
+            # OpenAI's type knows two reasons; ours may be a part of the budget as well.
+            incomplete = IncompleteDetails.model_validate({}).model_copy(update={"reason": done.reason})
         if done.outcome == "failed":
             code = _ERROR_CODES.get(done.reason or "", "server_error")
             failed = ResponseError(code=code, message=done.message or "")
@@ -87,6 +88,7 @@ class ResponseFold:
             incomplete_details=incomplete,
             error=failed,
             completed_at=int(done.at) if done.outcome == "completed" else None,
+            **mark(done),
         )
 
     def opening(self) -> Iterator[Any]:
@@ -206,6 +208,11 @@ class ResponseFold:
         )
         # The request's own words go back as they came: also tools and options of kinds that nobody knows yet.
         return answer.model_copy(update=echo)
+
+
+def mark(done: RunDone) -> dict[str, Any]:
+    """What an answer says beyond OpenAI's own keys, when the budget ended before the work: it is the best so far."""
+    return {"rants": {"stopped_by": done.reason}} if done.outcome == "completed" and done.reason else {}
 
 
 def _part(text: str) -> ResponseOutputText:

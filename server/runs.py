@@ -194,8 +194,8 @@ class Runs:
         """Run the loop to its end, whatever that is. Nobody sees an event before all before it are written down."""
         try:
             async with asyncio.timeout(self._timeout) as deadline:
-                # dspy would keep every prompt; a server must not.
-                with dspy.context(disable_history=True, trace=None):
+                # dspy would keep every call; a server must not.
+                with dspy.context(trace=None):
                     async with aclosing(self._rants.run(session, sampling, recorded=recorded)) as events:
                         async for event in events:
                             if isinstance(event, Trajectory):

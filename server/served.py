@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from programs.errors import NotFound
+from programs.transcript import BYTES_PER_TOKEN
 from server.auth import Tenant
 
 router = APIRouter()
@@ -42,5 +43,11 @@ async def get_model(request: Request, model: str, tenant: Tenant) -> dict[str, A
 
 def _model(request: Request) -> dict[str, Any]:
     state = request.app.state
-    name = state.settings.rlm.rants_one.name
-    return {"id": name, "object": "model", "created": state.started_at, "owned_by": "rants"}
+    return {
+        "id": state.settings.rlm.rants_one.name,
+        "object": "model",
+        "created": state.started_at,
+        "owned_by": "rants",
+        # What does not fit a model's window is explored: only the size of a request bounds it.
+        "context_length": state.settings.limits.max_request_bytes // BYTES_PER_TOKEN,
+    }

@@ -8,19 +8,20 @@ import dspy
 
 
 class Explore(dspy.Signature):  # type: ignore[misc]
-    """You answer a question about a text that is too long to read. You see it only through Python code that you write.
+    """You answer the user's question about a text that is too long to read at once.
 
-    The text is in the variable `context`, the question in the variable `question`. Functions that are there:
-    search(text) gives the passages of the context that say most about the text, best first
-    grep(pattern) gives the lines in which a regular expression is found
-    peek(start, size) gives a part of the context; chunks(size) gives all of it in pieces
-    llm_query(prompt) asks a language model that sees only the prompt; llm_query_batched(prompts) asks many at once
-    rlm_query(question, context) has another like you answer a question about a part of the context
-    SUBMIT(answer) gives the answer and ends the work
+    It is the variable `context` in a Python session; the question is the variable `question`. Variables stay from turn
+    to turn.
 
-    Write a few words and then one block of ```python code. You are shown what it prints. Variables are kept.
-    Print only what you need. Let code count and compare; ask language models to judge meaning. When you know the
-    answer, call SUBMIT.
+    Write a little prose, then one ```python block. What it prints is shown to you. Look first, then answer with
+    SUBMIT(answer).
+
+    You can call:
+    - search(question): the passages that say most about it, best first; grep(pattern): the lines that match;
+      peek(start, size): a piece; chunks(size): all of it in pieces
+    - llm_query(prompt): ask a language model; llm_query_batched(prompts): many at once, answers in order
+    - rlm_query(question, text): have a question answered over a long text
+    - SUBMIT(answer): gives the answer and ends
     """
 
     messages: list[dict[str, Any]] = dspy.InputField(

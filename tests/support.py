@@ -50,7 +50,7 @@ class ServerProcess:
         self.address = ""
         self.log_file = folder / "server.log"
         others = {name: value for name, value in os.environ.items() if not name.startswith("RANTS_")}
-        self._environment = {**others, **variables}
+        self.environment = {**others, **variables}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,10 +71,7 @@ class ServerProcess:
     def start(self) -> Self:
         """Start it and wait until it answers."""
         printed = len(self.log)
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [_RANTS, "serve", "--port", "0"], cwd=self.folder, env=self._environment, stdout=log, stderr=log
-            )
+        self._spawn()
         eventually(lambda: self._process_ended() or _LISTENS.search(self.log, printed), within=_PATIENCE)
         listens = _LISTENS.search(self.log, printed)
         assert listens, f"the server did not start:\n{self.log}"
@@ -82,6 +79,12 @@ class ServerProcess:
         eventually(lambda: self._process_ended() or self._answers(), within=_PATIENCE)
         assert not self._process_ended(), f"the server ended:\n{self.log}"
         return self
+
+    def _spawn(self) -> None:
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [_RANTS, "serve", "--port", "0"], cwd=self.folder, env=self.environment, stdout=log, stderr=log
+            )
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal and wait for its end; gives its exit code."""

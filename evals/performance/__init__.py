@@ -2,5 +2,6 @@
 
 from evals.performance.cache import cache
 from evals.performance.gateway import gateway
+from evals.performance.loop import loop
 
-__all__ = ["cache", "gateway"]
+__all__ = ["cache", "gateway", "loop"]

@@ -185,7 +185,7 @@ def _split(label: str, heading: str, part: str, call: str) -> list[Step]:
     return [
         (
             f"First I cut the text into each {part}.",
-            f'import re\nparts = re.split(r"(?m)^(?={heading} )", context)[1:]\n'
+            f'import re\nparts = re.split(r"(?m)^(?={heading} )", peek(0, 10**9))[1:]\n'
             "print(len(parts), [part[:40] for part in parts])",
         ),
         (

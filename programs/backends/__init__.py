@@ -14,8 +14,9 @@ from typing import Any, Literal, Self, get_args
 import dspy
 from dspy.lm15 import LM15Error
 
-from programs.backends.engine import AsyncEngine, Engine, listening, run_sync
+from programs.backends.engine import AsyncEngine, listening, run_sync
 from programs.backends.failures import translate
+from programs.backends.lm import BackendLM
 from programs.settings import ModelSettings, ModelsSettings, ResilienceSettings
 
 __all__ = ["ROLES", "AsyncEngine", "Backends", "Health", "Role", "listening", "run_sync", "translate"]
@@ -126,5 +127,4 @@ class Backends:
             from programs.backends.openai import OpenAIEngine
 
             engine = OpenAIEngine(role, entry, self._resilience)
-        lm = dspy.LM(entry.model or "default", engine=Engine(engine), async_engine=engine, cache=False, num_retries=0)
-        return engine, lm
+        return engine, BackendLM(entry.model or "default", engine)

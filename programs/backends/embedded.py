@@ -42,7 +42,9 @@ class EmbeddedEngine(AsyncEngine):
         self._name = name
         parameters = dict(settings.parameters)
         self._parallel = int(parameters.pop("parallel", 2))
-        self._threads = int(parameters.pop("threads", os.process_cpu_count() or 1))
+        # One core is left for the rest. llama.cpp's threads wait for each other at every step: where one of them has to
+        # share its core, all of them take two or three times as long.
+        self._threads = int(parameters.pop("threads", max(1, (os.process_cpu_count() or 1) - 1)))
         self._defaults = parameters
         self.path = resolve(settings.model or BUNDLED, MODELS_FOLDER.expanduser())
         trained = context_length(self.path)

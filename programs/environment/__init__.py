@@ -3,6 +3,7 @@
 from programs.environment.choice import shared
 from programs.environment.interpreter import EnvironmentInterpreter
 from programs.environment.jail import Jail
+from programs.environment.monty import Monty
 from programs.environment.protocol import (
     Environment,
     EnvironmentClosed,
@@ -30,6 +31,7 @@ __all__ = [
     "HostFunctionFailed",
     "Jail",
     "Limits",
+    "Monty",
     "ProtocolViolation",
     "Session",
     "Turn",

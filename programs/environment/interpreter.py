@@ -1,9 +1,8 @@
-"""Our environments as dspy's `CodeInterpreter`, so that `dspy.RLM(interpreter_factory=...)` runs in the jail."""
+"""Our environments as dspy's `CodeInterpreter`, so that `dspy.RLM(interpreter_factory=...)` runs in them."""
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextvars
 import inspect
 import threading
@@ -12,7 +11,7 @@ from typing import Any, Literal
 
 from dspy.primitives.code_interpreter import CodeExecutionError, CodeInterpreterError, FinalOutput
 
-from programs.environment.jail import Jail
+from programs.environment.choice import shared
 from programs.environment.protocol import (
     Environment,
     EnvironmentClosed,
@@ -36,25 +35,21 @@ class _Loop:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def close(self) -> None:
+        # In its own thread: the caller's may be running another loop, and then no second one.
+        self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
-
-
-_jail = Jail()  # a zygote costs a second: one for all interpreters of this process
-
-
-@atexit.register
-def _end_jail() -> None:
-    _jail._end()
 
 
 class EnvironmentInterpreter:
     """Runs code in a session of an environment, as dspy's modules expect.
 
+    `execution_instructions` are the jail's, and dspy reads them from the factory: give one for monty its `dialect`. In
+    monty `dspy.RLM` has no sub-agents, whose facade needs more of Python.
+
     Args:
-        environment: `"jail"`, or an environment of the caller's own, who then closes it.
+        environment: `"jail"`, `"monty"`, or an environment of the caller's own, who then closes it.
         tools: functions that the code may call by name; dspy adds to them. Plain ones run in threads.
         limits: of the session.
         output_fields: dspy's description of what SUBMIT takes, in order.
@@ -67,13 +62,13 @@ class EnvironmentInterpreter:
 
     def __init__(
         self,
-        environment: Literal["jail"] | Environment = "jail",
+        environment: Literal["jail", "monty"] | Environment = "jail",
         *,
         tools: dict[str, Callable[..., Any]] | None = None,
         limits: Limits | None = None,
         output_fields: list[dict[str, Any]] | None = None,
     ) -> None:
-        self._environment: Environment = _jail if environment == "jail" else environment
+        self._environment: Environment = shared(environment) if isinstance(environment, str) else environment
         self.tools: dict[str, Callable[..., Any]] = dict(tools or {})
         self.output_fields = output_fields
         self._limits = limits

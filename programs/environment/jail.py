@@ -33,6 +33,8 @@ from pathlib import Path
 from typing import Any
 
 from programs.environment import frames
+from programs.environment.inside.capture import joined
+from programs.environment.inside.stubs import answer
 from programs.environment.probes import PROBES, self_test
 from programs.environment.protocol import (
     EnvironmentClosed,
@@ -64,6 +66,7 @@ class Jail:
     guests run as another user than the server.
     """
 
+    name = "jail"
     dialect = ""
 
     def __init__(self) -> None:
@@ -102,7 +105,13 @@ class Jail:
         self._proved = True
 
     async def open(
-        self, context: Context, *, question: str = "", host: Host | None = None, limits: Limits | None = None
+        self,
+        context: Context,
+        *,
+        question: str = "",
+        host: Host | None = None,
+        limits: Limits | None = None,
+        seed: int | None = None,
     ) -> JailSession:
         """A session over `context`, its process running and locked down. Close it.
 
@@ -110,13 +119,13 @@ class Jail:
             EnvironmentUnavailable: as `start`.
         """
         await self.start()
-        session = JailSession(self, context, question, {} if host is None else host, limits or Limits())
+        session = JailSession(self, context, question, {} if host is None else host, limits or Limits(), seed=seed)
         await session.begin()
         return session
 
     async def aclose(self) -> None:
         """End the zygote, and with it every guest. Idempotent."""
-        await asyncio.to_thread(self._end)
+        await asyncio.to_thread(self.end)
 
     def _boot(self) -> None:
         with self._lock:
@@ -150,7 +159,8 @@ class Jail:
             ours.setblocking(False)
             self.layers = hello["layers"]
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """As `aclose`, where no event loop runs any more."""
         with self._lock:
             self._forget()
 
@@ -242,8 +252,11 @@ class _Process:
 class JailSession:
     """A session in the jail: see `protocol.Session`."""
 
-    def __init__(self, jail: Jail, context: Context, question: str, host: Host, limits: Limits) -> None:
+    def __init__(
+        self, jail: Jail, context: Context, question: str, host: Host, limits: Limits, *, seed: int | None = None
+    ) -> None:
         self._jail = jail
+        self._seed = seed
         self._context = context
         self._question = question
         self._host = host
@@ -340,6 +353,7 @@ class JailSession:
                     "kind": "start",
                     "shape": shape,
                     "question": self._question,
+                    "seed": self._seed,
                     "memory": limits.memory_base + int(limits.memory_per_context_byte * size),
                     "threads": limits.threads,
                     "descriptors": limits.descriptors,
@@ -494,7 +508,6 @@ class _RunningTurn:
         shown = len(result.head) + len(result.tail)
         if shown > self._limits.output_chars:
             raise ProtocolViolation(f"the guest showed {shown:,} characters; at most {self._limits.output_chars:,}")
-        note = f"\n[... {result.cut:,} characters cut ...]\n" if result.cut else ""
         error = GuestError(**result.error.model_dump()) if result.error else None
         if error is not None and error.name == "TimeLimit" and self._stopped is not None:
             error = GuestError(
@@ -502,10 +515,10 @@ class _RunningTurn:
             )
         submitted = result.submitted
         return Turn(
-            stdout=result.head + note + result.tail,
+            stdout=joined(result.head, result.tail, result.cut),
             error=error,
             submitted=submitted is not None,
-            answer=_answer(submitted) if submitted is not None else None,
+            answer=answer(submitted.values, submitted.fields) if submitted is not None else None,
             wall_seconds=self._wall_seconds(),
             cpu_seconds=self._cpu_seconds(),
             fresh=fresh,
@@ -581,10 +594,3 @@ def _is_message(item: Any) -> bool:
     return (
         isinstance(item, dict) and item.keys() == {"role", "content"} and all(isinstance(x, str) for x in item.values())
     )
-
-
-def _answer(submitted: frames.Submitted) -> Any:
-    values, fields = submitted.values, submitted.fields
-    if fields:
-        return fields
-    return values[0] if len(values) == 1 else values

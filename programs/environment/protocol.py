@@ -104,12 +104,41 @@ class Session(Protocol):
 
 
 class Environment(Protocol):
-    """A kind of sandbox."""
+    """A kind of sandbox.
+
+    Attributes:
+        name: `jail` or `monty`.
+        dialect: what the model must know of this Python, one short paragraph; empty where it is CPython.
+    """
+
+    name: str
+    dialect: str
+
+    async def start(self) -> None:
+        """Prove that it works and holds, unless that is done. `open` does it too; early it saves the time.
+
+        Raises:
+            EnvironmentUnavailable: the sandbox cannot be had here, or its self-test failed.
+        """
+        ...
 
     async def open(
-        self, context: Context, *, question: str = "", host: Host | None = None, limits: Limits | None = None
+        self,
+        context: Context,
+        *,
+        question: str = "",
+        host: Host | None = None,
+        limits: Limits | None = None,
+        seed: int | None = None,
     ) -> Session:
         """A session over `context`. Close it.
+
+        Args:
+            context: what the code finds in `context`.
+            question: what it finds in `question`.
+            host: the functions that it may call.
+            limits: what it may use.
+            seed: where its `random` begins, if the environment can be told, so that a replay draws the same.
 
         Raises:
             EnvironmentUnavailable: the sandbox cannot be had here.

@@ -4,10 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from evals.performance.load import Load, Reply, WrongReply, load
-from evals.performance.processes import running
+from evals.performance.loop_stub import plan
+from evals.performance.peer import PeerFailed, peer
+from evals.performance.processes import running, tree_memory
 
 RANTS = Path(sys.executable).with_name("rants")
 
@@ -25,6 +28,52 @@ def test_the_gateway_benchmark_measures_real_servers_and_prints_its_table(tmp_pa
     assert sum("requests/s," in row for row in rows) == 2
     assert all(float(row[-4]) > 0 for row in rows if "requests/s," in row)
     assert list(tmp_path.iterdir()) == []  # RANTS ran in a folder of its own
+
+
+def test_the_loop_benchmark_has_every_peer_play_its_plans_and_prints_its_table() -> None:
+    few = ["--rounds", "1", "--calls", "5", "--context", "100000", "--sessions", "3", "--no-rlms"]
+    ended = subprocess.run([RANTS, "bench", "loop", *few], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    rows = [row for line in ended.stdout.splitlines() if (row := line.split())[-1:] in (["yes"], ["no"])]
+    assert len(rows) == 12, ended.stdout
+    # Each of the three took part in all of it, and nobody else did.
+    assert all(row.count("-") == 1 for row in rows), ended.stdout
+    assert all(row[-5] != "-" for row in rows), ended.stdout
+
+
+async def test_a_peer_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(PeerFailed, match="No module named 'nobody'"):
+        async with peer("nobody", "nobody", "http://127.0.0.1:1/v1"):
+            pass
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("UV", raising=False)
+    with pytest.raises(PeerFailed, match="uv"):
+        async with peer("rlms", "rlms", "http://127.0.0.1:1/v1", requires="rlms"):
+            pass
+
+
+async def test_a_peer_whose_sessions_fail_says_why() -> None:
+    async with peer("floor", "bare", "http://127.0.0.1:1/v1") as floor:
+        with pytest.raises(PeerFailed, match="2 of 2 sessions failed: ConnectionRefusedError"):
+            await floor.ask([plan(1, "look"), plan(2, "look")])
+
+
+async def test_the_scripted_lm_refuses_what_no_plan_foresees() -> None:
+    async with running("from evals.performance.loop_stub import serve; serve()") as lm, httpx2.AsyncClient() as client:
+        asked = await client.post(f"{lm.address}/rants/v1/chat/completions", json={"messages": [{"content": "Hello"}]})
+    assert asked.status_code == 400
+
+
+def test_the_memory_of_a_tree_is_that_of_its_processes() -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    hold = "held = b'x' * 64_000_000; print('held', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        assert 64_000_000 < tree_memory(process.pid) < 128_000_000
+        process.communicate("\n")
 
 
 async def test_the_stub_says_the_same_streamed_and_whole() -> None:

@@ -11,7 +11,7 @@ from programs.adapter import NativeAdapter
 from programs.backends.chat import chat_body
 from programs.splitter import join
 from programs.transcript import ToolIntent, Usage
-from signatures import Generate
+from signatures import Conclude, Explore, Generate
 
 
 class Silent:
@@ -137,3 +137,140 @@ def test_usage_that_was_not_reported_is_none(usage: EngineUsage) -> None:
     message = Message.assistant("hi")
     reply = Response(id=None, model="m", message=message, finish_reason="stop", usage=usage)
     assert NativeAdapter().read(Generate, reply)["usage"] is None
+
+
+# --- the turns of an exploration
+
+
+def explored(
+    turns: list[dict[str, Any]], demos: list[dict[str, Any]] | None = None, **last: Any
+) -> list[dict[str, Any]]:
+    """The messages of a call of `Explore` after `turns`."""
+    inputs = {
+        "messages": CONVERSATION,
+        "context": "`context` is a str.",
+        "history": dspy.History(messages=turns),
+        "budget": "3 turns left.",
+        **last,
+    }
+    return chat(NativeAdapter().request(LM, {}, Explore, demos or [], inputs))
+
+
+TURNS: list[dict[str, Any]] = [
+    {"budget": "5 turns left.", "reasoning": "I look.", "code": "print(1)"},
+    {"observation": "1", "budget": "4 turns left.", "reasoning": "", "code": "print(2)"},
+]
+
+
+def test_turns_of_a_history_are_native_turns() -> None:
+    assert explored(TURNS, observation="2")[-5:] == [
+        {"role": "user", "content": "Again\n\n`context` is a str.\n\n5 turns left."},
+        {"role": "assistant", "content": "I look.\n```python\nprint(1)\n```"},
+        {"role": "user", "content": "1\n\n4 turns left."},
+        {"role": "assistant", "content": "```python\nprint(2)\n```"},
+        {"role": "user", "content": "2\n\n3 turns left."},
+    ]
+
+
+def test_texts_of_the_user_are_paragraphs_of_one_message() -> None:
+    assert explored([])[-1] == {"role": "user", "content": "Again\n\n`context` is a str.\n\n3 turns left."}
+    said = explored([], messages=[{"role": "assistant", "content": "Ahoy!"}])
+    assert said[-1] == {"role": "user", "content": "`context` is a str.\n\n3 turns left."}
+
+
+def test_two_messages_of_the_user_stay_two() -> None:
+    said = [{"role": "user", "content": "One"}, {"role": "user", "content": "Two"}]
+    assert chat(request(said))[1:] == said
+    assert [turn["content"] for turn in explored([], messages=said)[1:]] == [
+        "One",
+        "Two\n\n`context` is a str.\n\n3 turns left.",
+    ]
+
+
+def test_what_is_empty_is_not_said() -> None:
+    assert explored([], observation="", context="")[-1]["content"] == "Again\n\n3 turns left."
+
+
+def test_a_turn_without_code_is_its_words() -> None:
+    turn = {"budget": "5 turns left.", "reasoning": "I do not know.", "code": ""}
+    assert explored([turn], observation="There is no code.")[-2] == {"role": "assistant", "content": "I do not know."}
+
+
+def test_what_a_caller_gives_is_not_changed() -> None:
+    said = [{"role": "user", "content": "One"}]
+    turns = [dict(turn) for turn in TURNS]
+    explored(turns, messages=said, observation="2")
+    assert said == [{"role": "user", "content": "One"}]
+    assert turns == TURNS
+
+
+def test_the_prompt_of_each_turn_of_an_exploration_is_the_beginning_of_the_next() -> None:
+    demos = [{"messages": [{"role": "user", "content": "Hi"}], "budget": "1 turn left.", "reasoning": "", "code": "x"}]
+    turns: list[dict[str, Any]] = []
+    before: list[dict[str, Any]] = []
+    observation = ""
+    for n in range(6):
+        shown = {"observation": observation} if observation else {}
+        asked = explored(turns, demos, budget=f"{9 - n} turns left.", **shown)
+        assert asked[: len(before)] == before
+        assert len(asked) == len(before) + (2 if before else len(CONVERSATION) + 2)
+        turns.append({**shown, "budget": f"{9 - n} turns left.", "reasoning": f"é{n}", "code": f"print({n})"})
+        observation = f"{n}\n😀" if n % 2 else ""
+        before = asked
+
+
+def test_a_demo_is_its_own_history_and_then_its_reply() -> None:
+    demo: dict[str, Any] = {
+        "messages": [{"role": "user", "content": "What is the code?"}],
+        "context": "`context` is short.",
+        "history": dspy.History(messages=TURNS),
+        "observation": "2",
+        "budget": "1 turn left.",
+        "reasoning": "Found.",
+        "code": "SUBMIT(2)",
+    }
+    saved = {**demo, "history": {"messages": TURNS}}  # as it comes back from a saved program
+    for form in (demo, saved):
+        said = explored([], [form])
+        assert [turn["role"] for turn in said] == ["system", *["user", "assistant"] * 4, "system", "user"]
+        assert [turn["content"] for turn in said[1:7]] == [
+            "What is the code?\n\n`context` is short.\n\n5 turns left.",
+            "I look.\n```python\nprint(1)\n```",
+            "1\n\n4 turns left.",
+            "```python\nprint(2)\n```",
+            "2\n\n1 turn left.",
+            "Found.\n```python\nSUBMIT(2)\n```",
+        ]
+
+
+def test_system_words_of_a_demo_stay_where_they_are() -> None:
+    demo = {"messages": [{"role": "system", "content": "Be a poet."}], "budget": "1 turn left.", "code": "SUBMIT(1)"}
+    said = explored([], [demo])
+    assert said[0] == {"role": "system", "content": f"{Explore.instructions}\n\nYou are a pirate."}
+    assert [turn["role"] for turn in said[1:4]] == ["system", "user", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "fields"),
+    [
+        (
+            "<think>hm\n```python\nx\n```</think>I look.\n```py\nprint(1)\n```",
+            {"reasoning": "I look.", "code": "print(1)"},
+        ),
+        ("I do not know.", {"reasoning": "I do not know.", "code": ""}),
+        ("", {"reasoning": "", "code": ""}),
+    ],
+)
+def test_code_is_read_from_a_reply_without_its_thinking(reply: str, fields: dict[str, Any]) -> None:
+    said = Response(id=None, model="m", message=Message.assistant(reply), finish_reason="length", usage=EngineUsage())
+    read = NativeAdapter().read(Explore, said)
+    assert read == {**fields, "finish_reason": "length", "usage": None}
+
+
+def test_a_conclusion_is_asked_for_and_read_as_plain_text() -> None:
+    asked = {"messages": CONVERSATION, "findings": "What was found:\n\n1"}
+    said = chat(NativeAdapter().request(LM, {}, Conclude, [], asked))
+    assert said[-1] == {"role": "user", "content": "Again\n\nWhat was found:\n\n1"}
+    reply = Message.assistant("<think>hm</think>\n\nIt is 1.\n```python\nx\n```\n")
+    read = Response(id=None, model="m", message=reply, finish_reason="stop", usage=EngineUsage())
+    assert NativeAdapter().read(Conclude, read)["answer"] == "It is 1.\n```python\nx\n```"

@@ -1,6 +1,7 @@
 """What the user reads and what is held back, at any chunking."""
 
 import random
+import time
 
 import pytest
 
@@ -99,3 +100,19 @@ def test_text_is_held_back_only_as_long_as_it_could_be_a_marker() -> None:
 def test_join_writes_what_split_reads() -> None:
     intents = (ToolIntent(text="edit a.py", blocks={"OLD": "x\n", "NEW": ""}), ToolIntent(text="run the tests"))
     assert split(join("On it.", intents)) == ("On it.", intents)
+
+
+@pytest.mark.parametrize("line", ["x" * 49 + "\n", "```\n", " " * 49 + "\n", "x" * 50])
+def test_long_replies_are_split_in_no_time(line: str) -> None:
+    reply = line * (2_000_000 // len(line)) + "."
+    start = time.monotonic()
+    assert split(reply) == (reply, ())
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 8192])
+def test_a_marker_in_the_middle_of_a_long_piece_is_found(size: int) -> None:
+    for before in range(size - 14, size + 1):
+        text = "x" * before
+        assert split(f"{text}\nTOOL_INTENT: look") == (text, (ToolIntent(text="look"),))
+        assert split(f"<think>{text}</think>Yes") == ("Yes", ())

@@ -11,12 +11,15 @@ from evals.scripted import ScriptedBackend
 from tests.support import MODEL, ServerProcess
 
 
-def test_health_tells_the_version_the_store_and_every_backend(http: httpx2.Client, backend: ScriptedBackend) -> None:
+def test_health_tells_the_version_the_store_the_environment_and_every_backend(
+    http: httpx2.Client, backend: ScriptedBackend
+) -> None:
     answer = http.get("/health")
     assert answer.status_code == 200
     said = answer.json()
     assert (said["status"], said["ready"], said["version"]) == ("ok", True, version("rants"))
     assert said["store"] == {"ok": True, "error": None}
+    assert said["environment"] == {"name": "jail", "ok": True, "error": None}
     latency = said["backends"]["generator"].pop("latency_ms")
     assert latency > 0
     assert said["backends"] == {
@@ -63,4 +66,4 @@ def test_there_is_one_model_and_it_is_found_by_name(client: OpenAI, http: httpx2
     assert (model.id, model.object) == (MODEL, "model")
     assert model.created > 1_700_000_000
     assert client.models.retrieve(MODEL) == model
-    assert set(http.get(f"/v1/models/{MODEL}").json()) == {"id", "object", "created", "owned_by"}
+    assert set(http.get(f"/v1/models/{MODEL}").json()) == {"id", "object", "created", "owned_by", "context_length"}

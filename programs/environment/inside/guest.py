@@ -31,13 +31,11 @@ import types
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from . import helpers, lockdown
+from . import helpers, lockdown, stubs
+from .capture import MESSAGE_CHARS, Capture, shortened
 
 SESSION, CONTEXT = 3, 4
 """The only descriptors a guest starts with, beside three of /dev/null."""
-
-_TRACEBACK_CHARS = 4000
-_MESSAGE_CHARS = 2000
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def main(session: int, context: int, cage: Cage) -> NoReturn:
         start = wire.receive()
         loaded = load_context(CONTEXT, start["shape"])
         os.close(CONTEXT)
-        random.seed()
+        random.seed(start["seed"])
         try:
             lockdown.lock_down(
                 memory=start["memory"],
@@ -155,52 +153,6 @@ class Wire:
                 self.sending = False
 
 
-class Capture(io.TextIOBase):
-    """What a turn prints: the head and the tail of it, and how much was between them. Bounded, however much comes."""
-
-    def __init__(self, limit: int) -> None:
-        self._head_limit, self._tail_limit = limit - limit // 4, limit // 4
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what was printed."""
-        self._head: list[str] = []
-        self._head_size = 0
-        self._tail = ""
-        self._total = 0
-
-    def writable(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """As a terminal's would be."""
-        return "utf-8"
-
-    def write(self, text: str, /) -> int:
-        """Take what is printed; keep the ends of it."""
-        if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self._total += len(text)
-        rest = text
-        if self._head_size < self._head_limit:
-            first = text[: self._head_limit - self._head_size]
-            self._head.append(first)
-            self._head_size += len(first)
-            rest = text[len(first) :]
-        if rest:
-            self._tail += rest[-self._tail_limit :] if self._tail_limit else ""
-            if len(self._tail) > 8 * self._tail_limit:
-                self._tail = self._tail[-self._tail_limit :]
-        return len(text)
-
-    def shown(self) -> tuple[str, str, int]:
-        """The head, the tail, and how many characters between them are not kept."""
-        tail = self._tail[-self._tail_limit :] if self._tail_limit else ""
-        return "".join(self._head), tail, self._total - self._head_size - len(tail)
-
-
 class Guest:
     """The namespace that the model's code lives in, and the calls out of it."""
 
@@ -221,7 +173,7 @@ class Guest:
             context=context,
             question=start["question"],
             SUBMIT=self._submit,
-            **helpers.bound_to(self._main.__dict__),
+            **helpers.bound_to(lambda: self._main.__dict__["context"]),
         )
         sys.modules["__main__"] = self._main
         sys.argv = [""]
@@ -234,11 +186,7 @@ class Guest:
 
     def _submit(self, *values: Any, **fields: Any) -> NoReturn:
         """End the turn and hand `values` (or named fields) over as the answer."""
-        if not values and not fields:
-            raise TypeError("SUBMIT takes the answer: SUBMIT(answer)")
-        submitted = {"values": [_plain(value) for value in values], "fields": _plain(fields)}
-        if len(json.dumps(submitted, ensure_ascii=False).encode("utf-8", "replace")) > self._submit_bytes:
-            raise ValueError(f"the answer is longer than {self._submit_bytes:,} bytes: submit less")
+        submitted = stubs.submission(values, fields, self._submit_bytes)
         if self._submitted is None:
             self._submitted = submitted
         raise Submitted
@@ -260,7 +208,7 @@ class Guest:
     def _offer(self, names: list[str]) -> None:
         for name in names:
             if name not in self._offered:
-                self._main.__dict__[name] = _host_function(self, name)
+                self._main.__dict__[name] = stubs.host_function(self, name)
                 self._offered.add(name)
 
     # --- frames
@@ -323,61 +271,16 @@ class Guest:
             raise TimeLimit
 
 
-def _host_function(guest: Guest, name: str) -> Any:
-    """A host function as the code sees it. The three of ours take what models tend to pass."""
-
-    def llm_query(prompt: Any, **_: Any) -> Any:
-        """Ask a language model; returns its answer as text."""
-        return guest.call(name, [str(prompt)], {})
-
-    def llm_query_batched(prompts: Any, **_: Any) -> Any:
-        """Ask a language model many things at once; returns the answers in order."""
-        return guest.call(name, [[str(prompt) for prompt in prompts]], {})
-
-    def rlm_query(query: Any, context: Any = None, **_: Any) -> Any:
-        """Have a question answered over a context of its own; returns the answer as text."""
-        if context is None:
-            context = ""
-        if not isinstance(context, (str, list)):
-            context = str(context)
-        if isinstance(context, list):
-            context = [_item(item) for item in context]
-        return guest.call(name, [str(query), context], {})
-
-    def other(*values: Any, **fields: Any) -> Any:
-        return guest.call(name, [_plain(value) for value in values], _plain(fields))
-
-    known = {"llm_query": llm_query, "llm_query_batched": llm_query_batched, "rlm_query": rlm_query}
-    function = known.get(name, other)
-    function.__name__ = function.__qualname__ = name
-    return function
-
-
-def _item(item: Any) -> Any:
-    if isinstance(item, dict) and item.keys() == {"role", "content"}:
-        return {"role": str(item["role"]), "content": str(item["content"])}
-    return str(item)
-
-
-def _plain(value: Any) -> Any:
-    """`value` as JSON can say it; what it cannot say becomes text."""
-    try:
-        return json.loads(json.dumps(value, allow_nan=False, default=str))
-    except (TypeError, ValueError, RecursionError):
-        return str(value)
-
-
 def _describe(raised: BaseException) -> dict[str, str]:
     """An exception for the model: its class, its message, and the traceback through the model's own code."""
     try:
         frames = [frame for frame in traceback.extract_tb(raised.__traceback__) if frame.filename.startswith("<turn ")]
         lines = traceback.format_list(frames)
         lines += traceback.TracebackException(type(raised), raised, None, compact=True).format_exception_only()
-        told = "".join(lines)
         return {
             "name": str(type(raised).__name__)[:200],
-            "message": str(raised)[:_MESSAGE_CHARS],
-            "traceback": told if len(told) <= _TRACEBACK_CHARS else "...\n" + told[-_TRACEBACK_CHARS:],
+            "message": str(raised)[:MESSAGE_CHARS],
+            "traceback": shortened("".join(lines)),
         }
     except BaseException:  # noqa: BLE001 - a `__str__` of the code's own may raise anything
         return {"name": "Exception", "message": "its description could not be made", "traceback": ""}

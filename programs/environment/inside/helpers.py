@@ -22,19 +22,19 @@ _COMMON = {
 }  # fmt: skip
 
 
-def bound_to(namespace: dict[str, Any]) -> dict[str, Callable[..., Any]]:
-    """The four helpers, working on `namespace["context"]`."""
+def bound_to(current: Callable[[], Any]) -> dict[str, Callable[..., Any]]:
+    """The four helpers, working on what `current` returns at the time of the call."""
 
     def peek(start: int = 0, size: int = 1000) -> str:
         """`size` characters of the context from `start` on (from its end, where `start` is negative)."""
-        whole = _joined(namespace["context"])
+        whole = _joined(current())
         begin = max(0, len(whole) + start) if start < 0 else start
         return whole[begin : begin + size]
 
     def grep(pattern: str, limit: int = 50) -> list[str]:
         """The lines that the regular expression is found in, whatever the case; at most `limit`."""
         found: list[str] = []
-        for text in _texts(namespace["context"]):
+        for text in _texts(current()):
             after = 0
             for match in re.finditer(pattern, text, re.IGNORECASE | re.MULTILINE):
                 if match.start() < after:
@@ -62,7 +62,7 @@ def bound_to(namespace: dict[str, Any]) -> dict[str, Callable[..., Any]]:
         """The context in pieces of at most `size` characters, cut at the ends of lines or sentences where possible."""
         pieces: list[str] = []
         pending = ""
-        for text in _texts(namespace["context"]):
+        for text in _texts(current()):
             if pending and len(pending) + len(text) + 1 <= size:
                 pending += "\n" + text
                 continue

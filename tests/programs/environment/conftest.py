@@ -1,18 +1,23 @@
-"""One jail for all tests: what one session does must not be felt in another, and here that is tried all the time."""
+"""One jail and one monty for all tests: what one session does must not be felt in another, and here that is tried all
+the time."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from programs.environment import Context, Host, Jail, Limits
+from programs.environment import Context, Environment, Host, Jail, Limits, Monty
 from programs.environment.jail import JailSession
+from programs.environment.monty import MontySession
 
 Open = Callable[..., Awaitable[JailSession]]
+OpenMonty = Callable[..., Awaitable[MontySession]]
+OpenEither = Callable[..., Awaitable[JailSession | MontySession]]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -22,9 +27,26 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+def alive(pid: int | None) -> bool:
+    try:
+        os.kill(pid or 0, 0)
+    except ProcessLookupError:
+        return False
+    return pid is not None
+
+
+async def gone(pid: int | None) -> None:
+    await until(lambda: not alive(pid))
+
+
+async def no_task_but_this() -> None:
+    await until(lambda: len(asyncio.all_tasks()) == 1)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "programs/environment" in str(item.path) and sys.platform != "linux":
+        of_monty = "monty" in item.name or "monty" in item.path.name
+        if "programs/environment" in item.path.as_posix() and not of_monty and sys.platform != "linux":
             item.add_marker(pytest.mark.skip(reason="the jail needs Linux"))
 
 
@@ -35,17 +57,45 @@ def jail() -> Iterator[Jail]:
     asyncio.run(jail.aclose())
 
 
-@pytest.fixture
-async def open_session(jail: Jail) -> AsyncIterator[Open]:
-    sessions: list[JailSession] = []
+@pytest.fixture(scope="session")
+def monty() -> Iterator[Monty]:
+    monty = Monty()
+    yield monty
+    asyncio.run(monty.aclose())
 
-    async def open_(
-        context: Context = "", *, question: str = "", host: Host | None = None, **limits: Any
-    ) -> JailSession:
-        session = await jail.open(context, question=question, host=host, limits=Limits(**limits))
+
+@pytest.fixture(params=["jail", "monty"])
+def environment(request: pytest.FixtureRequest) -> Environment:
+    either: Environment = request.getfixturevalue(request.param)
+    return either
+
+
+async def _opened(environment: Environment) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
+    sessions = []
+
+    async def open_(context: Context = "", *, question: str = "", host: Host | None = None, **limits: Any) -> Any:
+        session = await environment.open(context, question=question, host=host, limits=Limits(**limits))
         sessions.append(session)
         return session
 
     yield open_
     for session in sessions:
         await session.aclose()
+
+
+@pytest.fixture
+async def open_session(jail: Jail) -> AsyncIterator[Open]:
+    async for open_ in _opened(jail):
+        yield open_
+
+
+@pytest.fixture
+async def open_monty(monty: Monty) -> AsyncIterator[OpenMonty]:
+    async for open_ in _opened(monty):
+        yield open_
+
+
+@pytest.fixture
+async def open_either(environment: Environment) -> AsyncIterator[OpenEither]:
+    async for open_ in _opened(environment):
+        yield open_

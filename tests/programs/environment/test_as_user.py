@@ -24,6 +24,7 @@ def test_the_jail_holds_for_a_plain_user(namespaces: str) -> None:
             namespaces,
             str(HERE / "test_attacks.py"),
             str(HERE / "test_jail.py"),
+            str(HERE / "test_session.py"),
         ],
         cwd=ROOT,
         env={**os.environ, "EXPECTED_NAMESPACES": namespaces, "EXPECTED_USER": "54321"},

@@ -17,7 +17,7 @@ SHAPES: list[Any] = [
 
 
 def helpers(context: Any) -> Any:
-    return type("Helpers", (), {name: staticmethod(f) for name, f in bound_to({"context": context}).items()})
+    return type("Helpers", (), {name: staticmethod(f) for name, f in bound_to(lambda: context).items()})
 
 
 @pytest.mark.parametrize("context", SHAPES)

@@ -1,4 +1,4 @@
-"""dspy's own RLM runs in the jail."""
+"""dspy's own RLM runs in our environments."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from dspy.utils.dummies import DummyLM
 from programs.environment import EnvironmentInterpreter, Limits
 
 
-@pytest.fixture
-def interpreter() -> Iterator[EnvironmentInterpreter]:
-    interpreter = EnvironmentInterpreter("jail", limits=Limits(wall_seconds=5))
+@pytest.fixture(params=["jail", "monty"])
+def interpreter(request: pytest.FixtureRequest) -> Iterator[EnvironmentInterpreter]:
+    interpreter = EnvironmentInterpreter(request.param, limits=Limits(wall_seconds=5))
     yield interpreter
     interpreter.shutdown()
 
@@ -65,6 +65,12 @@ def test_errors(interpreter: EnvironmentInterpreter) -> None:
     interpreter.shutdown()
     with pytest.raises(CodeInterpreterError, match="shut down"):
         interpreter.execute("1")
+
+
+async def test_it_is_shut_down_from_a_running_event_loop(interpreter: EnvironmentInterpreter) -> None:
+    interpreter.tools["add"] = lambda a, b: a + b
+    assert interpreter.execute("print(add(1, 2))") == "3\n"
+    interpreter.shutdown()
 
 
 def test_dspy_rlm_runs_in_it() -> None:

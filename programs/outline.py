@@ -1,0 +1,59 @@
+"""A trajectory as text, for whoever wants to see what was done with the context.
+
+print(outline(rants(question=..., context=...).trajectory))
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from programs.events import CodeRan, CodeWritten, Concluded, ModelCalled, SessionOpened, Trajectory
+
+_SHOWN = 400  # characters of a prompt, a reply or an observation
+
+
+def outline(trajectory: Iterable[Trajectory]) -> str:
+    """The tree of sessions: turns in order, each with its calls and the sessions that its code opened."""
+    events: defaultdict[str, list[Trajectory]] = defaultdict(list)
+    for event in trajectory:
+        events[event.session].append(event)
+
+    def walk(session: str, depth: int) -> Iterator[str]:
+        for event in events[session]:
+            if isinstance(event, CodeRan):
+                opened = f"{session}/{event.turn}."
+                for child in [name for name in events if name.startswith(opened) and "/" not in name[len(opened) :]]:
+                    yield from walk(child, depth + 1)
+            yield from ("  " * depth + line for line in lines(event))
+
+    roots = [name for name in events if name.rpartition("/")[0] not in events]
+    return "\n".join(line for root in roots for line in walk(root, 0))
+
+
+def lines(event: Trajectory) -> list[str]:
+    """What one event says, a mark before its first line: `?` a session's question, `>` code, `=` what came of it."""
+    match event:
+        case SessionOpened():
+            return _marked("?", f"{_short(event.question)}\n{_short(event.context)}")
+        case CodeWritten():
+            said = f"turn {event.turn}: {event.reasoning}".rstrip(": ")
+            return [*_marked(">", said), *("  " + line for line in event.code.splitlines())]
+        case ModelCalled():
+            reply = event.reply if event.reply is not None else f"failed: {event.error}"
+            return [*_marked("~", _short(event.prompt)), *_marked("<", _short(reply))]
+        case CodeRan(answer=None):
+            return _marked("=", _short(event.observation))
+        case CodeRan():
+            return _marked("= submitted:", _short(event.answer or ""))
+        case Concluded():
+            return _marked(f"= concluded ({event.reason}):", _short(event.answer))
+
+
+def _marked(mark: str, text: str) -> list[str]:
+    first, *rest = text.splitlines() or [""]
+    return [f"{mark} {first}", *("  " + line for line in rest)]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} [...] {text[-_SHOWN // 2 :]}"
