@@ -254,6 +254,19 @@ def loop(
     asyncio.run(performance.loop(rounds=rounds, calls=calls, context=context, sessions=sessions, rlms=rlms))
 
 
+@bench.command()
+def needle(
+    model: Annotated[list[str] | None, typer.Option(help="A name of the catalogue, or a path of a .gguf file.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many questions of each kind.")] = 10,
+    tokens: Annotated[int, typer.Option(min=1000, help="How long each text is.")] = 131_072,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first text.")] = 100,
+) -> None:
+    """See how many needles an embedded model finds in texts that it cannot read. Takes minutes."""
+    from evals.needles import needles
+
+    asyncio.run(needles(model or ["smollm2-135m"], count=count, tokens=tokens, seed=seed))
+
+
 def _settings() -> Settings:
     from server.settings import Settings
 

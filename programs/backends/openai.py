@@ -11,9 +11,15 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
-from weakref import WeakKeyDictionary
 
-import httpx2
+from aiohttp import (
+    ClientError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+)
 from dspy.lm15 import (
     AuthError,
     LM15Error,
@@ -27,6 +33,7 @@ from dspy.lm15 import (
 from dspy.lm15 import TimeoutError as LM15TimeoutError
 
 from programs.backends.chat import ChunkReader, chat_body, chat_error
+from programs.backends.connections import Body, described, open_session
 from programs.backends.engine import AsyncEngine, StreamEvent
 from programs.settings import ModelSettings, ResilienceSettings
 
@@ -57,8 +64,8 @@ class OpenAIEngine(AsyncEngine):
         self._headers = {"Accept": "text/event-stream"}
         if settings.api_key is not None:
             self._headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
-        # A connection pool belongs to the event loop that opened it: the server has one, a notebook may have two.
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncClient] = WeakKeyDictionary()
+        # Connections belong to the event loop that opened them: the server has one, a notebook may have two.
+        self._sessions: dict[asyncio.AbstractEventLoop, tuple[ClientSession, AsyncGenerator[ClientSession]]] = {}
 
     async def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:
         """See `AsyncEngine.stream`.
@@ -81,12 +88,12 @@ class OpenAIEngine(AsyncEngine):
                     for event in self._read(reader, chunk):
                         yield event
             yield reader.end()
-        except httpx2.TimeoutException as error:
+        except TimeoutError as error:
             raise self._silent() from error
-        except httpx2.HTTPError as error:
-            raise StreamAssemblyError(f"the reply was cut off: {_words(error)}", provider=self._name) from error
+        except ClientError as error:
+            raise StreamAssemblyError(f"the reply was cut off: {described(error)}", provider=self._name) from error
         finally:
-            await response.aclose()
+            response.close()  # hangs up, unless the body has ended: then its connection is in the pool again
 
     async def reach(self, within: float) -> None:
         """Ask whether the server is there, by listing its models.
@@ -98,8 +105,8 @@ class OpenAIEngine(AsyncEngine):
 
     async def aclose(self) -> None:
         """Close this event loop's connections."""
-        if client := self._clients.pop(asyncio.get_running_loop(), None):
-            await client.aclose()
+        if kept := self._sessions.pop(asyncio.get_running_loop(), None):
+            await kept[1].aclose()
 
     async def _model_name(self) -> str:
         """The configured model, or the first one that the server lists."""
@@ -111,30 +118,34 @@ class OpenAIEngine(AsyncEngine):
         return self._model
 
     async def _list_models(self, within: float) -> list[str]:
+        session = await self._session()
+        patience = ClientTimeout(total=within)
         try:
-            response = await self._client().get(f"{self._base_url}/models", headers=self._headers, timeout=within)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise TransportError(f"cannot reach {self._base_url}: {_words(error)}", provider=self._name) from error
-        if response.status_code in (401, 403) or response.status_code >= 500:
-            raise self._refusal(response)
+            async with session.get(
+                f"{self._base_url}/models", headers=self._headers, timeout=patience, allow_redirects=False
+            ) as response:
+                body = await response.read()
+        except (ClientError, TimeoutError, ValueError) as error:
+            raise self._unreachable(error) from error
+        if response.status in (401, 403) or response.status >= 500:
+            raise self._refusal(response, body)
         try:
-            return [str(model["id"]) for model in response.json()["data"]]
+            return [str(model["id"]) for model in json.loads(body)["data"]]
         except (ValueError, KeyError, TypeError):
             # A server without this route can still answer questions; it just cannot say which models it has.
             return []
 
-    def _client(self) -> httpx2.AsyncClient:
+    async def _session(self) -> ClientSession:
+        """This event loop's session."""
         loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            wait = self._resilience
-            most = wait.max_connections
-            self._clients[loop] = httpx2.AsyncClient(
-                timeout=httpx2.Timeout(wait.read_timeout_seconds, connect=wait.connect_timeout_seconds),
-                limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most),
-            )
-        return self._clients[loop]
+        if loop not in self._sessions:
+            for ended in [other for other in self._sessions if other.is_closed()]:
+                del self._sessions[ended]
+            owner = open_session(self._base_url, self._resilience)
+            self._sessions[loop] = await anext(owner), owner
+        return self._sessions[loop][0]
 
-    async def _open(self, body: bytes) -> httpx2.Response:
+    async def _open(self, body: bytes) -> ClientResponse:
         """Send until a stream begins or trying again makes no sense."""
         attempt = 0
         while True:
@@ -150,32 +161,36 @@ class OpenAIEngine(AsyncEngine):
                 await asyncio.sleep(wait)
                 attempt += 1
 
-    async def _send(self, body: bytes) -> httpx2.Response:
-        client = self._client()
+    async def _send(self, body: bytes) -> ClientResponse:
+        session = await self._session()
         headers = {**self._headers, "Content-Type": "application/json"}
-        request = client.build_request("POST", f"{self._base_url}/chat/completions", content=body, headers=headers)
         try:
-            response = await client.send(request, stream=True)
-        except (httpx2.ReadTimeout, httpx2.WriteTimeout) as error:
-            raise self._silent() from error
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise TransportError(f"cannot reach {self._base_url}: {_words(error)}", provider=self._name) from error
-        if response.is_success:
+            response = await session.post(
+                f"{self._base_url}/chat/completions",
+                data=Body(body, within=self._resilience.read_timeout_seconds),
+                headers=headers,
+                allow_redirects=False,
+            )
+        except (ClientError, TimeoutError, ValueError) as error:
+            if isinstance(error, TimeoutError) and not isinstance(error, ConnectionTimeoutError):
+                raise self._silent() from error
+            raise self._unreachable(error) from error
+        if 200 <= response.status < 300:
             return response
         try:
-            await response.aread()
-        except httpx2.HTTPError as error:
-            raise ServerError(f"HTTP {response.status_code}", provider=self._name) from error
+            refusal = await response.read()
+        except (ClientError, TimeoutError) as error:
+            raise ServerError(f"HTTP {response.status}", provider=self._name) from error
         finally:
-            await response.aclose()
-        raise self._refusal(response)
+            response.close()
+        raise self._refusal(response, refusal)
 
-    def _refusal(self, response: httpx2.Response) -> LM15Error:
-        status = response.status_code
+    def _refusal(self, response: ClientResponse, body: bytes) -> LM15Error:
+        status = response.status
         try:
-            said = response.json()
+            said = json.loads(body)
         except ValueError:
-            said = response.text.strip()[:500]
+            said = body.decode(response.get_encoding(), errors="replace").strip()[:500]
         error = said.get("error", said) if isinstance(said, dict) else said
         message = str(error.get("message") or error) if isinstance(error, dict) else str(error)
         details: dict[str, Any] = {"provider": self._name, "status": status}
@@ -189,16 +204,17 @@ class OpenAIEngine(AsyncEngine):
             return ServerError(message or f"HTTP {status}", retry_after=_retry_after(response), **details)
         return chat_error(error, provider=self._name, status=status)
 
-    async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[Any]:
+    async def _chunks(self, response: ClientResponse) -> AsyncGenerator[Any]:
         """The JSON of each server-sent event, or of the whole body where the server does not stream."""
         if "json" in response.headers.get("content-type", ""):
-            yield self._parse(await response.aread())
+            yield self._parse(await response.read())
             return
-        pieces = response.aiter_bytes()
-        async for data in _sse_data(pieces):
-            if data == b"[DONE]":
-                await _drain(pieces)
-            else:
+        pieces = response.content.iter_any()
+        async with aclosing(_sse_data(pieces)) as events:
+            async for data in events:
+                if data == b"[DONE]":
+                    await _drain(pieces)
+                    return
                 yield self._parse(data)
 
     def _parse(self, data: bytes) -> Any:
@@ -217,6 +233,9 @@ class OpenAIEngine(AsyncEngine):
             said = json.dumps(chunk)[:100]
             raise StreamAssemblyError(f"not a chat completion chunk: {said}", provider=self._name) from error
 
+    def _unreachable(self, error: Exception) -> LM15Error:
+        return TransportError(f"cannot reach {self._base_url}: {described(error)}", provider=self._name)
+
     def _silent(self) -> LM15Error:
         allowed = self._resilience.read_timeout_seconds
         return LM15TimeoutError(f"no answer within {allowed:g} seconds", provider=self._name)
@@ -229,7 +248,7 @@ async def _sse_data(source: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
     async for piece in source:
         *lines, rest = (rest + piece).split(b"\n")
         if len(rest) > _MAX_EVENT_BYTES:
-            raise httpx2.RemoteProtocolError("an event of the stream is longer than 64 MiB")
+            raise ClientPayloadError("an event of the stream is longer than 64 MiB")
         for line in lines:
             stripped = line.rstrip(b"\r")
             if stripped.startswith(b"data:"):
@@ -246,13 +265,13 @@ async def _sse_data(source: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:
     """Read the end of a body in which nothing more is said: only then can its connection be used again."""
-    with suppress(TimeoutError, httpx2.HTTPError):
+    with suppress(TimeoutError, ClientError):
         async with asyncio.timeout(_END_SECONDS):
             async for _ in pieces:
                 pass
 
 
-def _retry_after(response: httpx2.Response) -> float | None:
+def _retry_after(response: ClientResponse) -> float | None:
     """Seconds to wait, from either form of the header (RFC 9110, 10.2.3)."""
     value = response.headers.get("retry-after")
     if value is None:
@@ -265,7 +284,3 @@ def _retry_after(response: httpx2.Response) -> float | None:
         except ValueError:
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from evals.needle import Task, is_right, tasks
+from evals.tasks import Task
+from evals.tasks.needle import is_right, tasks
 
 
 def test_a_seed_determines_its_task() -> None:
