@@ -53,36 +53,29 @@ class Budget:
         """Of wall clock; not below zero."""
         return max(0.0, self._end - time.monotonic())
 
-    @property
-    def spent(self) -> BudgetSpent | None:
-        """The part that is spent, or None."""
-        limits = self._settings
-        if self.seconds_left <= 0:
-            return _stop("budget_seconds", f"the run's {limits.seconds:g} seconds are over")
-        if self.model_calls >= limits.model_calls:
-            return _stop("budget_model_calls", f"the run's {limits.model_calls:,} model calls are made")
-        if self._tokens() >= limits.tokens:
-            return _stop("budget_tokens", f"the run's {limits.tokens:,} tokens are used")
-        if self.iterations >= limits.iterations:
-            return _stop("budget_iterations", f"the run's {limits.iterations:,} turns are taken")
-        return None
-
     def check(self) -> None:
-        """See that something is left of every part.
+        """See that something is left for a model call.
 
         Raises:
-            BudgetSpent: it is not.
+            BudgetSpent: the time, the calls or the tokens are spent.
         """
-        if (stop := self.spent) is not None:
-            raise stop
+        limits = self._settings
+        if self.seconds_left <= 0:
+            raise _stop("budget_seconds", f"the run's {limits.seconds:g} seconds are over")
+        if self.model_calls >= limits.model_calls:
+            raise _stop("budget_model_calls", f"the run's {limits.model_calls:,} model calls are made")
+        if self._tokens() >= limits.tokens:
+            raise _stop("budget_tokens", f"the run's {limits.tokens:,} tokens are used")
 
     def take_iteration(self) -> None:
-        """Count a turn of a session.
+        """Count a turn of a session. In the last one, models can still be called.
 
         Raises:
             BudgetSpent: a part is spent.
         """
         self.check()
+        if self.iterations >= self._settings.iterations:
+            raise _stop("budget_iterations", f"the run's {self._settings.iterations:,} turns are taken")
         self.iterations += 1
 
     @asynccontextmanager

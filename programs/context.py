@@ -125,16 +125,17 @@ def _held(session: Session, *, asks: bool) -> str:
 
 def _shortened(message: Message, room: float, held: str) -> Message:
     """The message, its text and its calls' arguments in at most `room` tokens each: `message` itself if they are."""
-    content = _cut(message.content, room, held)
+    content = shorten(message.content, room, held)
     calls = tuple(
-        call.model_copy(update={"arguments": _cut(call.arguments, room, held)}) for call in message.tool_calls
+        call.model_copy(update={"arguments": shorten(call.arguments, room, held)}) for call in message.tool_calls
     )
     if content == message.content and calls == message.tool_calls:
         return message
     return message.model_copy(update={"content": content, "tool_calls": calls})
 
 
-def _cut(text: str, room: float, held: str) -> str:
+def shorten(text: str, room: float, held: str = "") -> str:
+    """`text` in about `room` tokens: its head and its tail, and a note of what is left out, and where it is `held`."""
     tokens = estimate_tokens(text)
     if len(text) <= _SHOWN_CHARS or tokens <= room:
         return text

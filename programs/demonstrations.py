@@ -26,8 +26,7 @@ def _demonstration(question: str, context: str, *codes: str, observations: tuple
     )
 
 
-_ONE_PASSAGE = """passages = search(question)
-SUBMIT(llm_query(f"{question}\\n\\n{passages[0]}"))"""
+_BEST_PASSAGE = 'SUBMIT(llm_query(f"Answer in one sentence: {question}\\n\\n{search(question, 1)}"))'
 
 DEMONSTRATIONS: tuple[dspy.Example, ...] = (
     _demonstration(
@@ -45,21 +44,17 @@ print(len(notes), notes[:3])""",
         observations=("49 ['The room was cold.', 'Slow service at dinner.', 'Noise from the street.']",),
     ),
     _demonstration(
-        "How many orders were cancelled in May?",
+        "How many orders were cancelled?",
         """`context` is a str of 640,020 characters (about 160,005 tokens) in 9,801 lines. It begins:
 2023-01-02;order 10431;Berg & Co;paid
 2023-01-02;order 10432;A. Novak;cancelled
 ... and ends:
 2023-12-31;order 20232;Berg & Co;cancelled
 2023-12-31;order 20233;Sato;paid""",
-        """passages = search(question)
-print("\\n".join(passages))""",
-        """SUBMIT(sum(line.startswith("2023-05") and line.endswith("cancelled") for line in context.splitlines()))""",
-        observations=(
-            "2023-01-02;order 10432;A. Novak;cancelled\n"
-            "2023-05-09;order 13541;B. Kaya;cancelled\n"
-            "2023-05-11;order 13602;Stein;paid",
-        ),
+        """lines = [line for line in context.splitlines() if "cancelled" in line]
+print(len(lines), lines[:2])""",
+        """SUBMIT(len(lines))""",
+        observations=("1217 ['2023-01-02;order 10432;A. Novak;cancelled', '2023-01-07;order 10502;Hill;cancelled']",),
     ),
     _demonstration(
         "Which year was the Almeda canal opened?",
@@ -69,7 +64,7 @@ letters about the noise at the lower lock. It was agreed to answer them in the n
 ... and ends:
 the bank. Nothing more was said about it, and the chair thanked the members for their patience. The meeting was closed
 at 9 in the evening. The next one is to be held in the town hall, as before.""",
-        _ONE_PASSAGE,
+        _BEST_PASSAGE,
     ),
     _demonstration(
         "How tall is the tower on Baker Hill?",
@@ -79,6 +74,6 @@ tents. Nobody had told them that the bridge was closed. On the third day a rider
 ... and ends:
 The horses were sold to a farmer for 220 crowns. In the office the clerk signed the last sheet, put it on the pile and
 locked the door. So ended the survey, and the maps were folded away.""",
-        _ONE_PASSAGE,
+        _BEST_PASSAGE,
     ),
 )

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import dspy
 
-from programs.context import View, describe, view, words_of
+from programs.context import View, describe, shorten, view, words_of
 from programs.demonstrations import DEMONSTRATIONS
 from programs.environment import Context, HostFunction, HostFunctionFailed, ProtocolViolation, Turn
 from programs.environment import Session as Opened
@@ -34,13 +34,16 @@ from signatures import Explore as ExploreSignature
 _NO_CODE = "There is no code in this. Write one ```python block; when you know the answer, call SUBMIT(answer) in it."
 _CUT = "Your reply was cut off: write less in one turn."
 _NOTHING = "(Nothing was printed. Use print to see something.)"
+_LIMITS = ("TimeLimit", "EnvironmentLost")
 _RESTARTED = "The environment was started again: `context` is there, what earlier turns defined is gone."
 
 _REPLY_SHARE = 1 / 4  # of the window: what is kept free for the reply
-_OBSERVATION_SHARE = 1 / 8  # of the window: what one observation may take
+_PRINTED_SHARE = 1 / 8  # of the window: what is shown of what code prints, at four characters a token
+_SHOWN_SHARE = 3 / 16  # of the window: what an observation may take, in any script, and with what was raised
 _LONGEST_REPLY = 4096  # tokens
 _LAST_SECONDS = 2.0  # that code may still compute when the run's time is over
 _MOST_RETRIES = 2  # after a prompt that was too long all the same
+_LESS = 3 / 4  # of such a prompt is room from then on
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class Explore(dspy.Module):  # type: ignore[misc]
         described = await asyncio.to_thread(describe, seen.context)
         if not tree.recorded.opened(session.id):
             tree.emit(SessionOpened(session.id, session.depth, seen.question, described, time.time()))
-        prompt = _Prompt(self.write, seen, described, tree)
+        prompt = _Prompt(self.write, seen, described, _format_for(session, tree), tree)
         async with _Environment(session, seen, tree, recurse) as environment:
             try:
                 for turn in range(1, tree.settings.max_iterations + 1):
@@ -102,8 +105,8 @@ class Explore(dspy.Module):  # type: ignore[misc]
         """The code of a turn, from the record or from the root LM."""
         if (known := tree.recorded.written(session.id, turn)) is not None:
             return known
-        tree.budget.take_iteration()
         budget = tree.budget.left(tree.settings.max_iterations - turn + 1)
+        tree.budget.take_iteration()
         at, start = time.time(), time.perf_counter()
         for retries_left in reversed(range(_MOST_RETRIES + 1)):
             try:
@@ -114,7 +117,7 @@ class Explore(dspy.Module):  # type: ignore[misc]
             except ContextTooLong:
                 if not retries_left:
                     raise
-                prompt.compact()
+                prompt.shrink()
         written = CodeWritten(
             session=session.id,
             turn=turn,
@@ -150,16 +153,23 @@ class Explore(dspy.Module):  # type: ignore[misc]
         return Answer(reply.answer, reason, reply.finish_reason)
 
 
+def _format_for(session: Session, tree: Tree) -> dict[str, Any] | None:
+    """The format that the answer must fit: the user's is for the root's answer, and not for a child's."""
+    return tree.sampling.response_format if session.depth == 0 else None
+
+
 class _Prompt:
     """What the root LM is shown: it grows turn by turn, and gives up its oldest observations when it is full."""
 
-    def __init__(self, predictor: dspy.Predict, seen: View, described: str, tree: Tree) -> None:
+    def __init__(
+        self, predictor: dspy.Predict, seen: View, described: str, wanted: Mapping[str, Any] | None, tree: Tree
+    ) -> None:
         window = tree.window("code_interpreter")
         self.messages = [message.chat() for message in seen.messages]
         self.context = described
         if dialect := tree.environment().dialect:
             self.context += f"\n\n{dialect}"
-        if wanted := tree.sampling.response_format:
+        if wanted:
             self.context += f"\n\nSUBMIT takes JSON, as this asks for it: {as_text(wanted)}"
         self.config = {"max_tokens": min(_LONGEST_REPLY, int(window * _REPLY_SHARE))}
         self._room = int(window * (1 - _REPLY_SHARE))
@@ -168,17 +178,14 @@ class _Prompt:
         demos = sum(estimate_tokens(str(demo)) for demo in predictor.demos)
         said = sum(estimate_tokens(words_of(message)) for message in seen.messages)
         self.fixed = estimate_tokens(predictor.signature.instructions) + demos + said + estimate_tokens(self.context)
-        self._growing = 0
 
     @property
     def tokens(self) -> int:
         """About how many tokens the next prompt has."""
-        return self.fixed + self._growing
+        return self.fixed + self._measure()
 
     def inputs(self, budget: str) -> dict[str, Any]:
         """The inputs of the next call."""
-        if self.tokens > self._room:
-            self.compact()
         return {
             "messages": self.messages,
             "context": self.context,
@@ -194,13 +201,19 @@ class _Prompt:
             turn = {"observation": self._observation, **turn}
         self._history.append(turn)
         self._observation = observation
-        self._growing += _size(turn) + estimate_tokens(observation)
+        if self.tokens > self._room:
+            self._compact()
 
-    def compact(self) -> None:
+    def shrink(self) -> None:
+        """The backend found the prompt too long: it holds less than was thought, or the count was too rough."""
+        self._room = int(self.tokens * _LESS)
+        self._compact()
+
+    def _compact(self) -> None:
         """Make room: the observations of the older turns are cut short, then whole turns are left out.
 
         Half of the room is given up at once, so that until then, and again afterwards, each prompt begins with the
-        one before it.
+        one before it. The last turn and what it printed are kept for as long as there is room for them at all.
         """
         goal = max(0, self._room // 2 - self.fixed)
         older = self._history[:-1]
@@ -209,9 +222,9 @@ class _Prompt:
                 break
             if len(turn.get("observation", "")) > _SHORT:
                 turn["observation"] = turn["observation"][:_SHORT] + _LEFT_OUT
-        while len(self._history) > 1 and self._measure() > goal:
+        while self._history and self._measure() > (goal if len(self._history) > 1 else self._room - self.fixed):
             del self._history[0]
-        self._growing = self._measure()
+        self._observation = shorten(self._observation, self._room - self.fixed)
 
     def findings(self) -> str:
         """What was printed, newest last, as much of it as there is room for."""
@@ -257,16 +270,18 @@ class _Environment:
     async def __aexit__(self, *_: object) -> None:
         if self._opening is None:
             return
-        self._opening.cancel()
-        await asyncio.wait([self._opening])
-        if not self._opening.cancelled() and self._opening.exception() is None:
-            await self._opening.result().aclose()
+        # In a task of its own: a run that is cancelled while it closes would leave its guest behind.
+        closing = asyncio.create_task(_close(self._opening))
+        try:
+            await asyncio.shield(closing)
+        finally:
+            await asyncio.wait([closing])
 
     def _open(self) -> asyncio.Task[Opened]:
         if self._opening is None:
             window = self._tree.window("code_interpreter")
             limits = self._tree.settings.limits
-            shown = min(limits.output_chars, int(window * _OBSERVATION_SHARE * 4))
+            shown = min(limits.output_chars, int(window * _PRINTED_SHARE * 4))
             self._opening = asyncio.create_task(
                 self._tree.environment().open(
                     self._seen.context,
@@ -289,11 +304,12 @@ class _Environment:
             while self._behind:
                 await self._execute(self._behind.pop(0))
             turn = await self._execute(written)
-            observation, fresh = _observed(turn), turn.fresh
+            wrong, fresh = None, turn.fresh
             if turn.submitted:
                 answer = as_text(turn.answer)
-                if wrong := await asyncio.to_thread(misfit, answer, self._response_format()):
-                    observation, answer = f"SUBMIT's answer does not fit: {wrong}", None
+                wrong = await asyncio.to_thread(misfit, answer, _format_for(self._session, self._tree))
+                answer = None if wrong else answer
+            observation = shorten(_observed(turn, wrong), self._tree.window("code_interpreter") * _SHOWN_SHARE)
         if written.cut and answer is None:
             observation = f"{observation}\n{_CUT}"
         seconds = time.perf_counter() - start
@@ -317,15 +333,25 @@ class _Environment:
             self._opening = None
             return Turn(stdout=f"{error}\n{_RESTARTED}", fresh=True)
 
-    def _response_format(self) -> dict[str, Any] | None:
-        return self._tree.sampling.response_format if self._session.depth == 0 else None
+
+async def _close(opening: asyncio.Task[Opened]) -> None:
+    """Close the session that was opened, or is being opened."""
+    opening.cancel()
+    await asyncio.wait([opening])
+    if not opening.cancelled() and opening.exception() is None:
+        await opening.result().aclose()
 
 
-def _observed(turn: Turn) -> str:
-    """A turn as the root LM is shown it."""
+def _observed(turn: Turn, wrong: str | None) -> str:
+    """A turn as the root LM is shown it; `wrong` is why its answer is none."""
     parts = [turn.stdout.rstrip()]
-    if turn.error is not None:
-        parts.append(turn.error.traceback.rstrip() or f"{turn.error.name}: {turn.error.message}")
+    if (error := turn.error) is not None:
+        parts.append(error.traceback.rstrip())
+        # The traceback of an exception ends in what it says. That of a limit only tells where it struck.
+        if error.name in _LIMITS or not error.traceback:
+            parts.append(f"{error.name}: {error.message}")
+    if wrong:
+        parts.append(f"SUBMIT's answer does not fit: {wrong}")
     return "\n".join(part for part in parts if part) or _NOTHING
 
 

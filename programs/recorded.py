@@ -24,7 +24,7 @@ class Recorded:
         self._written: dict[tuple[str, int], CodeWritten] = {}
         self._ran: dict[tuple[str, int], CodeRan] = {}
         self._concluded: dict[str, Concluded] = {}
-        self._replies: defaultdict[tuple[str, int, str], deque[str]] = defaultdict(deque)
+        self._called: defaultdict[tuple[str, int, str], deque[ModelCalled]] = defaultdict(deque)
         begun, ended, calls, usage = math.inf, 0.0, 0, Usage()
         for event in events:
             begun, ended = min(begun, event.at), max(ended, event.at + event.seconds)
@@ -37,8 +37,8 @@ class Recorded:
                     self._ran[event.session, event.turn] = event
                 case Concluded():
                     self._concluded[event.session] = event
-                case ModelCalled(reply=str(reply)):
-                    self._replies[event.session, event.turn, event.prompt].append(reply)
+                case ModelCalled():
+                    self._called[event.session, event.turn, event.prompt].append(event)
             usage += event.usage
             calls += isinstance(event, (CodeWritten, ModelCalled, Concluded))
         self.spent = Spent(max(0.0, ended - begun), calls, len(self._written), usage)
@@ -59,7 +59,10 @@ class Recorded:
         """How the session concluded, its budget spent."""
         return self._concluded.get(session)
 
-    def reply(self, session: str, turn: int, prompt: str) -> str | None:
-        """The sub-LM's reply to a prompt of that turn. Each reply is given once, in the order of the record."""
-        replies = self._replies.get((session, turn, prompt))
-        return replies.popleft() if replies else None
+    def called(self, session: str, turn: int, prompt: str) -> ModelCalled | None:
+        """The sub-LM's answer to a prompt of that turn, or its failure: code has seen it, and may have acted on it.
+
+        Each is given once, in the order of the record.
+        """
+        calls = self._called.get((session, turn, prompt))
+        return calls.popleft() if calls else None

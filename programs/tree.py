@@ -20,15 +20,17 @@ from programs.adapter import call_config, text_of, usage_of
 from programs.backends import Backends, Role, translate
 from programs.budget import Budget
 from programs.environment import Environment
-from programs.errors import RantsError
+from programs.errors import BackendError, ContextTooLong, RantsError
 from programs.events import Event, ModelCalled
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
 from programs.splitter import without_thinking
 from programs.transcript import Sampling, Usage, estimate_tokens
 
-UNKNOWN_WINDOW = 131_072
-"""Tokens that a model is taken to hold where nobody said how many."""
+_UNKNOWN_WINDOW = 131_072
+_UNKNOWN_ROOT_WINDOW = 32_768
+"""Tokens that a model is taken to hold where nobody said how many. What is too much for DIRECT is explored instead; for
+a root LM that is shown too much there is no such way back, and it needs little."""
 
 _CHILDREN_AT_ONCE = 32
 
@@ -64,7 +66,7 @@ class Tree:
     def window(self, role: Role) -> int:
         """Tokens of prompt and reply together that the model of `role` can hold."""
         known = self.backends.window(role) if self.backends else None
-        return known or UNKNOWN_WINDOW
+        return known or (_UNKNOWN_ROOT_WINDOW if role == "code_interpreter" else _UNKNOWN_WINDOW)
 
     async def predict(
         self,
@@ -143,9 +145,13 @@ class Tree:
     async def _recorded_call(
         self, session: str, turn: int, prompt: str, call: Callable[[], Awaitable[tuple[str, Usage]]]
     ) -> str:
-        """The recorded reply; else that of `call`, which is then told, as is its failure."""
-        if (known := self.recorded.reply(session, turn, prompt)) is not None:
-            return known
+        """The recorded reply, or failure; else that of `call`, which is then told."""
+        if (known := self.recorded.called(session, turn, prompt)) is not None:
+            if known.reply is not None:
+                return known.reply
+            if turn == 0 and self.recorded.opened(session):
+                raise ContextTooLong(known.error or "")  # for one call: this child has then explored
+            raise BackendError(known.error or "", backend="sub_lm")
         at, start = time.time(), time.perf_counter()
         reply, failure, usage = None, None, Usage()
         try:

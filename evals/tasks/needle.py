@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -194,3 +195,14 @@ def _paragraphs(choice: random.Random, sentences: list[str]) -> str:
         paragraphs.append(" ".join(sentences[start : start + size]))
         start += size
     return "\n".join(paragraphs)
+
+
+def _write() -> None:
+    """A text of three million characters on standard output, and its question on standard error."""
+    task = make(seed=1, tokens=750_000, distractors=0)
+    sys.stdout.write(task.context)
+    print(task.question, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    _write()

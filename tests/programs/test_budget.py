@@ -14,9 +14,12 @@ from programs.settings import BudgetSettings
 
 
 def spent_by(limits: BudgetSettings, spent: Spent) -> str | None:
-    """The part that `spent` is all of, or None."""
-    stop = Budget(limits, spent=spent).spent
-    return stop.what if stop is not None else None
+    """The part that `spent` is all of, so that no further turn may be taken, or None."""
+    try:
+        Budget(limits, spent=spent).take_iteration()
+    except BudgetSpent as stop:
+        return stop.what
+    return None
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,19 @@ async def test_a_spent_budget_lets_nothing_begin() -> None:
     assert (left.model_calls, left.iterations) == (1, 0)
 
 
+async def test_in_the_last_turn_models_can_be_called() -> None:
+    left = Budget(BudgetSettings(iterations=2))
+    for _ in range(2):
+        left.take_iteration()
+        for _ in range(3):
+            async with left.call(1):
+                pass
+    with pytest.raises(BudgetSpent) as stop:
+        left.take_iteration()
+    assert stop.value.what == "budget_iterations"
+    assert (left.model_calls, left.iterations) == (6, 2)
+
+
 async def test_calls_turns_and_tokens_are_counted() -> None:
     left = Budget(BudgetSettings())
     for _ in range(3):
@@ -64,12 +80,12 @@ async def test_calls_turns_and_tokens_are_counted() -> None:
 async def test_what_calls_that_are_open_will_cost_is_reserved() -> None:
     left = Budget(BudgetSettings(tokens=100))
     async with left.call(60):
-        assert left.spent is None
+        left.check()
         async with left.call(50):
             with pytest.raises(BudgetSpent) as stop:
                 left.check()
             assert stop.value.what == "budget_tokens"
-        assert left.spent is None
+        left.check()
     left.spend(Usage(prompt=30, completion=5))
     left.check()
     assert left.usage == Usage(prompt=30, completion=5), "only what they did cost is spent"
@@ -171,7 +187,8 @@ async def test_who_is_cancelled_while_waiting_leaves_the_place_to_others() -> No
 )
 async def test_the_call_that_concludes_is_made_whatever_is_spent(spent: Spent) -> None:
     left = Budget(BudgetSettings(model_calls=1, iterations=1, tokens=1, seconds=5), spent=spent)
-    assert left.spent is not None
+    with pytest.raises(BudgetSpent):
+        left.take_iteration()
     async with left.call(10, concluding=True):
         await asyncio.sleep(0.01)
         left.spend(Usage(prompt=10, completion=1))

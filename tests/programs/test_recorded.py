@@ -37,7 +37,7 @@ def test_nothing_is_known_where_nothing_was_recorded() -> None:
     record = Recorded()
     assert not record.opened("s")
     assert (record.written("s", 1), record.ran("s", 1), record.concluded("s")) == (None, None, None)
-    assert record.reply("s", 1, "p") is None
+    assert record.called("s", 1, "p") is None
     assert record.spent == Spent()
 
 
@@ -62,22 +62,30 @@ def test_events_are_found_by_session_and_turn() -> None:
     assert record.concluded("s/1.c") is None
 
 
+def reply(record: Recorded, session: str, turn: int, prompt: str) -> str | None:
+    known = record.called(session, turn, prompt)
+    return known.reply if known is not None else None
+
+
 def test_each_reply_is_given_once_in_the_order_of_the_record() -> None:
     record = Recorded([called("p", "first"), called("q", "other"), called("p", "second")])
-    assert [record.reply("s", 1, "p") for _ in range(3)] == ["first", "second", None]
-    assert record.reply("s", 1, "q") == "other"
+    assert [reply(record, "s", 1, "p") for _ in range(3)] == ["first", "second", None]
+    assert reply(record, "s", 1, "q") == "other"
 
 
 def test_a_reply_belongs_to_its_session_and_turn() -> None:
     record = Recorded([called("p", "here", "s", 1), called("p", "later", "s", 2), called("p", "below", "s/1.c", 1)])
-    assert record.reply("s", 3, "p") is None
-    assert record.reply("s/1.c", 1, "p") == "below"
-    assert record.reply("s", 2, "p") == "later"
-    assert record.reply("s", 1, "p") == "here"
+    assert reply(record, "s", 3, "p") is None
+    assert reply(record, "s/1.c", 1, "p") == "below"
+    assert reply(record, "s", 2, "p") == "later"
+    assert reply(record, "s", 1, "p") == "here"
 
 
-def test_an_empty_reply_is_a_reply() -> None:
-    assert Recorded([called("p", "")]).reply("s", 1, "p") == ""
+def test_a_failure_is_given_in_its_place() -> None:
+    events = [called("p", None), called("p", "at last"), called("q", "")]
+    record = Recorded(events)
+    assert [record.called("s", 1, "p") for _ in range(3)] == [events[0], events[1], None]
+    assert reply(record, "s", 1, "q") == "", "an empty reply is a reply"
 
 
 def test_what_the_attempt_spent_is_the_sum_of_its_events() -> None:

@@ -170,6 +170,24 @@ def test_killed_runs_finish_and_pay_for_nothing_twice(bench: Bench) -> None:
     kill_and_go_on(bench, TASKS["depth"], 2, random.Random(1))
 
 
+def test_what_a_client_waited_for_has_failed_after_a_crash(bench: Bench) -> None:
+    task = TASKS["labels"]
+    bench.sub_lm.script = Oracle(task.gold, delay=60)
+    asked: Any = [{"role": "user", "content": text} for text in (task.context, task.question)]
+    with bench.sdk() as client, client.responses.create(model=MODEL, input=asked, stream=True) as stream:
+        response_id = next(event.response.id for event in stream if event.type == "response.created")
+        eventually(lambda: bench.sub_lm.open)
+        bench.server.stop(signal.SIGKILL)
+    bench.server.start()
+    with bench.sdk() as client:
+        response = client.responses.retrieve(response_id)
+    assert response.status == "failed"
+    assert response.error is not None
+    assert "The server ended" in response.error.message
+    assert response.usage is not None
+    assert response.usage.output_tokens > 0, "what it cost until then is told"
+
+
 @pytest.mark.slow
 def test_fifty_killed_runs_finish_and_pay_for_nothing_twice(bench: Bench) -> None:
     kill_and_go_on(bench, TASKS["labels"], 25, random.Random(3))
