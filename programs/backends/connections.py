@@ -38,19 +38,46 @@ _IDLE_SECONDS = 4.0  # less than the five after which many servers close an idle
 _MAX_HEADER_BYTES = 64 * 1024
 
 
-async def open_session(base_url: str, resilience: ResilienceSettings) -> AsyncGenerator[ClientSession]:
-    """Yield one session, and close it when the generator is closed.
+class Sessions:
+    """The connections to the server at `base_url`: a session for each event loop that asks.
 
-    Nobody has to do that: an event loop closes the generators that it has started when they are forgotten, and all of
-    them when it ends.
+    A session belongs to the loop that opened it: the server has one, a notebook may have two. It lives in a generator,
+    because a loop closes the generators that it has started: each when it is forgotten, and all when the loop ends.
     """
+
+    def __init__(self, base_url: str, resilience: ResilienceSettings) -> None:
+        self._base_url = base_url
+        self._resilience = resilience
+        # Reading certificates takes a while: now, and not when a loop has other things to do.
+        self._tls = _certificates() if base_url.startswith("https:") else True
+        self._open: dict[asyncio.AbstractEventLoop, tuple[ClientSession, AsyncGenerator[ClientSession]]] = {}
+
+    async def here(self) -> ClientSession:
+        """The session of the running loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._open:
+            for ended in [other for other in self._open if other.is_closed()]:
+                del self._open[ended]
+            owner = _session(self._base_url, self._resilience, self._tls)
+            self._open[loop] = await anext(owner), owner
+        return self._open[loop][0]
+
+    async def aclose(self) -> None:
+        """Close the session of the running loop."""
+        if opened := self._open.pop(asyncio.get_running_loop(), None):
+            await opened[1].aclose()
+
+
+async def _session(
+    base_url: str, resilience: ResilienceSettings, tls: ssl.SSLContext | bool
+) -> AsyncGenerator[ClientSession]:
     patience = ClientTimeout(
         total=None,
         connect=resilience.read_timeout_seconds,  # the wait for a free connection; `_Pool` bounds the connecting
         sock_read=resilience.read_timeout_seconds,
     )
     async with ClientSession(
-        connector=_Pool(base_url, resilience),
+        connector=_Pool(resilience, tls),
         timeout=patience,
         cookie_jar=DummyCookieJar(),
         proxy=_proxy(base_url),
@@ -81,12 +108,8 @@ class Body(BytesIOPayload):
 class _Pool(TCPConnector):
     """Connections to one server, made within `connect_timeout_seconds`: name, all its addresses, proxy and TLS."""
 
-    def __init__(self, base_url: str, resilience: ResilienceSettings) -> None:
-        super().__init__(
-            limit=resilience.max_connections,
-            keepalive_timeout=_IDLE_SECONDS,
-            ssl=_certificates() if base_url.startswith("https:") else True,
-        )
+    def __init__(self, resilience: ResilienceSettings, tls: ssl.SSLContext | bool) -> None:
+        super().__init__(limit=resilience.max_connections, keepalive_timeout=_IDLE_SECONDS, ssl=tls)
         make: Callable[..., ResponseHandler] = _Protocol
         self._factory = partial(make, loop=self._loop)
         self._within = resilience.connect_timeout_seconds

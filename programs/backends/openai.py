@@ -16,7 +16,6 @@ from aiohttp import (
     ClientError,
     ClientPayloadError,
     ClientResponse,
-    ClientSession,
     ClientTimeout,
     ConnectionTimeoutError,
 )
@@ -33,7 +32,7 @@ from dspy.lm15 import (
 from dspy.lm15 import TimeoutError as LM15TimeoutError
 
 from programs.backends.chat import ChunkReader, chat_body, chat_error
-from programs.backends.connections import Body, described, open_session
+from programs.backends.connections import Body, Sessions, described
 from programs.backends.engine import AsyncEngine, StreamEvent
 from programs.settings import ModelSettings, ResilienceSettings
 
@@ -64,8 +63,7 @@ class OpenAIEngine(AsyncEngine):
         self._headers = {"Accept": "text/event-stream"}
         if settings.api_key is not None:
             self._headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
-        # Connections belong to the event loop that opened them: the server has one, a notebook may have two.
-        self._sessions: dict[asyncio.AbstractEventLoop, tuple[ClientSession, AsyncGenerator[ClientSession]]] = {}
+        self._sessions = Sessions(self._base_url, resilience)
 
     async def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:
         """See `AsyncEngine.stream`.
@@ -105,8 +103,7 @@ class OpenAIEngine(AsyncEngine):
 
     async def aclose(self) -> None:
         """Close this event loop's connections."""
-        if kept := self._sessions.pop(asyncio.get_running_loop(), None):
-            await kept[1].aclose()
+        await self._sessions.aclose()
 
     async def _model_name(self) -> str:
         """The configured model, or the first one that the server lists."""
@@ -118,7 +115,7 @@ class OpenAIEngine(AsyncEngine):
         return self._model
 
     async def _list_models(self, within: float) -> list[str]:
-        session = await self._session()
+        session = await self._sessions.here()
         patience = ClientTimeout(total=within)
         try:
             async with session.get(
@@ -134,16 +131,6 @@ class OpenAIEngine(AsyncEngine):
         except (ValueError, KeyError, TypeError):
             # A server without this route can still answer questions; it just cannot say which models it has.
             return []
-
-    async def _session(self) -> ClientSession:
-        """This event loop's session."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._sessions:
-            for ended in [other for other in self._sessions if other.is_closed()]:
-                del self._sessions[ended]
-            owner = open_session(self._base_url, self._resilience)
-            self._sessions[loop] = await anext(owner), owner
-        return self._sessions[loop][0]
 
     async def _open(self, body: bytes) -> ClientResponse:
         """Send until a stream begins or trying again makes no sense."""
@@ -162,7 +149,7 @@ class OpenAIEngine(AsyncEngine):
                 attempt += 1
 
     async def _send(self, body: bytes) -> ClientResponse:
-        session = await self._session()
+        session = await self._sessions.here()
         headers = {**self._headers, "Content-Type": "application/json"}
         try:
             response = await session.post(
