@@ -140,7 +140,7 @@ class Explore(dspy.Module):  # type: ignore[misc]
         at, start = time.time(), time.perf_counter()
         config = tree.sampling.model_dump(exclude_defaults=True) if session.depth == 0 else {}
         reply = await tree.predict(
-            "generator",
+            "code_interpreter",  # whose window the findings are made for
             self.conclude,
             tokens=prompt.fixed + estimate_tokens(findings),
             config=config,
@@ -196,7 +196,9 @@ class _Prompt:
 
     def add(self, written: CodeWritten, observation: str) -> None:
         """A turn was taken."""
-        turn = {"budget": written.budget, "reasoning": written.reasoning, "code": written.code}
+        # A turn of the assistant's that is quite empty is refused by some servers.
+        reasoning = written.reasoning or ("" if written.code else "(nothing)")
+        turn = {"budget": written.budget, "reasoning": reasoning, "code": written.code}
         if self._observation:
             turn = {"observation": self._observation, **turn}
         self._history.append(turn)

@@ -220,7 +220,7 @@ async def test_what_code_defines_is_kept_over_turns(bench: Bench) -> None:
 async def test_a_reply_without_code_is_told_so(bench: Bench) -> None:
     bench.root.script = writes(Reply(["I think it is 4711."]), Reply([""]), "SUBMIT('4711')")
     assert (await bench.ask()).text == "4711"
-    for call, words in zip(bench.root.calls[1:], ["I think it is 4711.", ""], strict=True):
+    for call, words in zip(bench.root.calls[1:], ["I think it is 4711.", "(nothing)"], strict=True):
         assert said(call.body)[-2] == words
         assert said(call.body)[-1].startswith("There is no code in this.")
     assert [event.code for event in bench.of(CodeWritten)[:2]] == ["", ""]

@@ -75,7 +75,8 @@ def test_what_goes_wrong_is_one_sentence(tmp_path: Path) -> None:
 
 def test_doctor_finds_everything_well(tmp_path: Path, at_model: dict[str, str]) -> None:
     done = rants("doctor", folder=tmp_path, variables=at_model)
-    assert (done.returncode, done.stdout.count("ok ")) == (0, 3), done.stdout
+    assert (done.returncode, done.stdout.count("ok ")) == (0, 4), done.stdout
+    assert "environment jail" in done.stdout
 
 
 def test_doctor_says_what_to_mend(tmp_path: Path) -> None:
