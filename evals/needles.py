@@ -18,14 +18,17 @@ _GREEDY = {"parameters": {"temperature": 0, "max_tokens": 512}}
 _FLAT_SHARE = 0.5  # of the window: the rest is for the reply, and for what a rough count of tokens misses
 
 
-async def needles(models: Sequence[str], *, count: int, tokens: int, seed: int) -> None:
-    """Measure and print a table, first without distractors, then with eight.
+async def needles(
+    models: Sequence[str], *, count: int, tokens: int, seed: int, distractors: Sequence[int] = (0, 8)
+) -> None:
+    """Measure and print a table.
 
     Args:
         models: of the embedded backend: names, or paths of `.gguf` files.
         count: tasks of each kind.
         tokens: how long each text is.
         seed: of the first task.
+        distractors: how many other needles are in the texts; each number is a row.
 
     Raises:
         ConfigurationError: there is no such model.
@@ -37,9 +40,9 @@ async def needles(models: Sequence[str], *, count: int, tokens: int, seed: int) 
     for model in models:
         backends = Backends(ModelsSettings(generator=ModelSettings.model_validate({"model": model, **_GREEDY})))
         try:
-            for distractors in (0, 8):
+            for others in distractors:
                 with console.status("") as status:
-                    asked = list(tasks(seed, count, tokens, distractors))
+                    asked = list(tasks(seed, count, tokens, others))
                     flat = recursive = 0
                     times = []
                     for number, task in enumerate(asked, 1):
@@ -50,7 +53,7 @@ async def needles(models: Sequence[str], *, count: int, tokens: int, seed: int) 
                         status.update(f"{model}: flat {flat}, RANTS {recursive} of {number}")
                 middle = sorted(times)[len(times) // 2]
                 name = model.rpartition("/")[2]
-                table.add_row(name, str(distractors), f"{flat}/{count}", f"{recursive}/{count}", f"{middle:.1f}")
+                table.add_row(name, str(others), f"{flat}/{count}", f"{recursive}/{count}", f"{middle:.1f}")
         finally:
             await backends.aclose()
     Console(width=110).print(table)

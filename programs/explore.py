@@ -178,11 +178,12 @@ class _Prompt:
         demos = sum(estimate_tokens(str(demo)) for demo in predictor.demos)
         said = sum(estimate_tokens(words_of(message)) for message in seen.messages)
         self.fixed = estimate_tokens(predictor.signature.instructions) + demos + said + estimate_tokens(self.context)
+        self._growing = 0
 
     @property
     def tokens(self) -> int:
         """About how many tokens the next prompt has."""
-        return self.fixed + self._measure()
+        return self.fixed + self._growing
 
     def inputs(self, budget: str) -> dict[str, Any]:
         """The inputs of the next call."""
@@ -203,6 +204,7 @@ class _Prompt:
             turn = {"observation": self._observation, **turn}
         self._history.append(turn)
         self._observation = observation
+        self._growing = self._measure()
         if self.tokens > self._room:
             self._compact()
 
@@ -227,6 +229,7 @@ class _Prompt:
         while self._history and self._measure() > (goal if len(self._history) > 1 else self._room - self.fixed):
             del self._history[0]
         self._observation = shorten(self._observation, self._room - self.fixed)
+        self._growing = self._measure()
 
     def findings(self) -> str:
         """What was printed, newest last, as much of it as there is room for."""

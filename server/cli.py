@@ -260,11 +260,16 @@ def needle(
     count: Annotated[int, typer.Option(min=1, help="How many questions of each kind.")] = 10,
     tokens: Annotated[int, typer.Option(min=1000, help="How long each text is.")] = 131_072,
     seed: Annotated[int, typer.Option(min=0, help="Of the first text.")] = 100,
+    distractors: Annotated[
+        list[int] | None, typer.Option(help="Other needles in each text; by default 0 and 8.")
+    ] = None,
 ) -> None:
     """See how many needles an embedded model finds in texts that it cannot read. Takes minutes."""
     from evals.needles import needles
 
-    asyncio.run(needles(model or ["smollm2-135m"], count=count, tokens=tokens, seed=seed))
+    asyncio.run(
+        needles(model or ["smollm2-135m"], count=count, tokens=tokens, seed=seed, distractors=distractors or (0, 8))
+    )
 
 
 def _settings() -> Settings:
