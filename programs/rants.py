@@ -28,7 +28,7 @@ from programs.context import size_of, texts_of
 from programs.environment import Environment, shared
 from programs.errors import BudgetSpent, ContextTooLong, InvalidRequest
 from programs.events import Event, Heartbeat, RunDone, StepDone, TextDelta, Trajectory
-from programs.explore import Answer, Explore
+from programs.explore import Explore
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
 from programs.splitter import Splitter, split
@@ -42,7 +42,7 @@ from programs.transcript import (
     Transcript,
     estimate_tokens,
 )
-from programs.tree import Tree
+from programs.tree import Answer, Tree
 from signatures import Generate
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}

@@ -25,7 +25,7 @@ from programs.events import Event, ModelCalled
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
 from programs.splitter import without_thinking
-from programs.transcript import Sampling, Usage, estimate_tokens
+from programs.transcript import FinishReason, Sampling, Session, ToolIntent, Usage, estimate_tokens
 
 _UNKNOWN_WINDOW = 131_072
 _UNKNOWN_ROOT_WINDOW = 32_768
@@ -37,6 +37,16 @@ _CHILDREN_AT_ONCE = 32
 
 def _places() -> defaultdict[int, asyncio.Semaphore]:
     return defaultdict(lambda: asyncio.Semaphore(_CHILDREN_AT_ONCE))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a session answers. `reason` is the part of the budget that ended it early, if one did."""
+
+    text: str
+    reason: str | None = None
+    finish_reason: FinishReason = "stop"
+    intents: tuple[ToolIntent, ...] = ()
 
 
 @dataclass(slots=True)
@@ -164,3 +174,7 @@ class Tree:
                 seconds = time.perf_counter() - start
                 self.emit(ModelCalled(session, turn, prompt, reply, failure, usage, at, seconds))
         return reply
+
+
+type Recurse = Callable[[Session, Tree], Awaitable[Answer]]
+"""Answers a session of the tree: the loop itself."""

@@ -709,7 +709,7 @@ SLOWLY = Reply([code("SUBMIT(1)")], first_delay=30)
 async def test_wherever_the_time_ends_the_run_concludes(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, script: Script, sub_delay: float
 ) -> None:
-    monkeypatch.setattr("programs.explore._LAST_SECONDS", 0.2)
+    monkeypatch.setattr("programs.turns._LAST_SECONDS", 0.2)
     bench.root.script = script
     bench.sub.script = in_turn(Reply(["late"], first_delay=sub_delay))
     start = time.monotonic()

@@ -252,3 +252,33 @@ def test_engine_streams_for_code_that_is_not_async(model: ScriptedBackend) -> No
     texts = [event.delta.text for event in Engine(engine).stream(request) if isinstance(event, StreamDeltaEvent)]
     assert texts == ["Hel", "lo."]
     run_sync(engine.aclose())
+
+
+class Onlooker(dspy.utils.callback.BaseCallback):  # type: ignore[misc]
+    """Counts the calls of models that it is told of."""
+
+    def __init__(self) -> None:
+        self.started = 0
+
+    def on_lm_start(self, call_id: str, instance: object, inputs: dict[str, object]) -> None:
+        self.started += 1
+
+
+async def test_who_looks_on_in_dspy_sees_each_call(rants: RANTS, backends: Backends, model: ScriptedBackend) -> None:
+    onlooker = Onlooker()
+    with dspy.context(callbacks=[onlooker]):
+        assert (await rants.acall(question="Hello?")).text == "Hello."
+    assert onlooker.started == 1
+    with dspy.track_usage() as tracker:
+        await rants.acall(question="Hello?")
+    assert tracker.get_total_tokens()["scripted"]["prompt_tokens"] == 9
+    await backends.aclose()
+
+
+async def test_a_run_leaves_no_prompt_in_dspys_history(rants: RANTS, backends: Backends) -> None:
+    await rants.acall(question="Hello?")
+    assert backends.lm("generator").history == []
+    with dspy.context(adapter=NativeAdapter()):
+        await rants.generate.acall(messages=[{"role": "user", "content": "Hello?"}], lm=backends.lm("generator"))
+    assert len(backends.lm("generator").history) == 1, "outside of a run it is dspy's to say"
+    await backends.aclose()

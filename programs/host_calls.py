@@ -1,0 +1,62 @@
+"""What the code of a turn may call: the sub-LM, alone or many times at once, and sessions below its own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+
+from programs.environment import Context, HostFunction, HostFunctionFailed
+from programs.errors import BackendError, BudgetSpent, ContextTooLong
+from programs.formats import as_text
+from programs.transcript import Session
+from programs.tree import Recurse, Tree
+
+
+class HostCalls:
+    """The host functions of one session. What they raise for the code to see, it sees as a `RuntimeError`."""
+
+    def __init__(self, session: Session, tree: Tree, recurse: Recurse) -> None:
+        self._session = session
+        self._tree = tree
+        self._recurse = recurse
+        self._asked: Counter[str] = Counter()
+        self.turn = 0
+        self.functions: dict[str, HostFunction] = {
+            "llm_query": self._llm_query,
+            "llm_query_batched": self._llm_query_batched,
+            "rlm_query": self._rlm_query,
+        }
+
+    async def _llm_query(self, prompt: str) -> str:
+        try:
+            return await self._tree.query(self._session.id, self.turn, prompt)
+        except (BudgetSpent, BackendError, ContextTooLong) as error:
+            raise HostFunctionFailed(str(error)) from error
+
+    async def _llm_query_batched(self, prompts: list[str]) -> list[str]:
+        replies = await asyncio.gather(*map(self._llm_query, prompts), return_exceptions=True)
+        failures = [reply for reply in replies if isinstance(reply, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, HostFunctionFailed):
+                raise failure
+        if failures:
+            raise HostFunctionFailed(f"{len(failures)} of {len(prompts)} calls failed; the first: {failures[0]}")
+        return [str(reply) for reply in replies]
+
+    async def _rlm_query(self, question: str, context: Context) -> str:
+        if self._session.depth >= self._tree.settings.max_depth:
+            return await self._llm_query(f"{as_text(context)}\n\n{question}")
+        child = Session.asking(self._child_id(question, context), question, context, parent=self._session)
+        try:
+            async with self._tree.children[child.depth]:
+                return (await self._recurse(child, self._tree)).text
+        except (BudgetSpent, BackendError, ContextTooLong) as error:
+            raise HostFunctionFailed(str(error)) from error
+
+    def _child_id(self, question: str, context: Context) -> str:
+        """The same for the same call of the same turn, however often and in whatever order a run is replayed."""
+        digest = hashlib.blake2b(f"{question}\0{as_text(context)}".encode("utf-8", "replace"), digest_size=6)
+        name = f"{self._session.id}/{self.turn}.{digest.hexdigest()}"
+        self._asked[name] += 1
+        return name if self._asked[name] == 1 else f"{name}.{self._asked[name]}"
