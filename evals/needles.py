@@ -19,7 +19,13 @@ _FLAT_SHARE = 0.5  # of the window: the rest is for the reply, and for what a ro
 
 
 async def needles(
-    models: Sequence[str], *, count: int, tokens: int, seed: int, distractors: Sequence[int] = (0, 8)
+    models: Sequence[str],
+    *,
+    count: int,
+    tokens: int,
+    seed: int,
+    distractors: Sequence[int] = (0, 8),
+    flat: bool = True,
 ) -> None:
     """Measure and print a table.
 
@@ -29,6 +35,7 @@ async def needles(
         tokens: how long each text is.
         seed: of the first task.
         distractors: how many other needles are in the texts; each number is a row.
+        flat: whether the models are asked without RANTS too, which takes much longer.
 
     Raises:
         ConfigurationError: there is no such model.
@@ -43,17 +50,18 @@ async def needles(
             for others in distractors:
                 with console.status("") as status:
                     asked = list(tasks(seed, count, tokens, others))
-                    flat = recursive = 0
+                    alone = recursive = 0
                     times = []
                     for number, task in enumerate(asked, 1):
-                        flat += is_right(task, await _flat(backends, task))
+                        alone += flat and is_right(task, await _flat(backends, task))
                         start = time.perf_counter()
                         recursive += is_right(task, await _recursive(backends, task))
                         times.append(time.perf_counter() - start)
-                        status.update(f"{model}: flat {flat}, RANTS {recursive} of {number}")
+                        status.update(f"{model}: flat {alone}, RANTS {recursive} of {number}")
                 middle = sorted(times)[len(times) // 2]
                 name = model.rpartition("/")[2]
-                table.add_row(name, str(others), f"{flat}/{count}", f"{recursive}/{count}", f"{middle:.1f}")
+                without = f"{alone}/{count}" if flat else "-"
+                table.add_row(name, str(others), without, f"{recursive}/{count}", f"{middle:.1f}")
         finally:
             await backends.aclose()
     Console(width=110).print(table)

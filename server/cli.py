@@ -256,6 +256,7 @@ def loop(
 
 @bench.command()
 def needle(
+    *,
     model: Annotated[list[str] | None, typer.Option(help="A name of the catalogue, or a path of a .gguf file.")] = None,
     count: Annotated[int, typer.Option(min=1, help="How many questions of each kind.")] = 10,
     tokens: Annotated[int, typer.Option(min=1000, help="How long each text is.")] = 131_072,
@@ -263,13 +264,14 @@ def needle(
     distractors: Annotated[
         list[int] | None, typer.Option(help="Other needles in each text; by default 0 and 8.")
     ] = None,
+    flat: Annotated[bool, typer.Option(help="Ask the model without RANTS, too.")] = True,
 ) -> None:
     """See how many needles an embedded model finds in texts that it cannot read. Takes minutes."""
     from evals.needles import needles
 
-    asyncio.run(
-        needles(model or ["smollm2-135m"], count=count, tokens=tokens, seed=seed, distractors=distractors or (0, 8))
-    )
+    others = distractors or (0, 8)
+    asked = model or ["smollm2-135m"]
+    asyncio.run(needles(asked, count=count, tokens=tokens, seed=seed, distractors=others, flat=flat))
 
 
 def _settings() -> Settings:
