@@ -17,6 +17,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Literal
 
+from evals.performance.stub import Connection, listen
+
 Kind = Literal["iterations", "calls", "look", "hold"]
 Dialect = Literal["bare", "rants", "dspy", "rlms"]
 
@@ -119,32 +121,17 @@ class _Sessions:
         return _json(len(held))
 
 
-class _Stub(asyncio.Protocol):
-    """One connection: answers a request once all of it is there."""
-
+class _Stub(Connection):
     def __init__(self, sessions: _Sessions) -> None:
+        super().__init__()
         self._sessions = sessions
-        self._asked = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
+    def answer(self, head: bytes, body: bytes) -> None:
         now = time.monotonic_ns()
-        self._asked += data
-        head, found, body = self._asked.partition(b"\r\n\r\n")
-        _, _, length = head.lower().partition(b"content-length:")
-        if not found or len(body) < int(length.partition(b"\r\n")[0] or 0):
-            return
-        self._asked = b""
-        self._answer(head, body, now)
-
-    def _answer(self, head: bytes, body: bytes, now: int) -> None:
         stream = _STREAM.search(body) is not None
         if head.startswith(b"GET "):
             told = self._sessions.release() if head.startswith(b"GET /release ") else self._sessions.times()
-            self._transport.write(_HEAD % (b"200 OK", b"application/json", len(told), told))
+            self.transport.write(_HEAD % (b"200 OK", b"application/json", len(told), told))
         elif found := _PLAN.search(body):
             session, kind, number = int(found[1]), found[2].decode(), int(found[3])
             self._sessions.asked[session].append(now)
@@ -156,23 +143,17 @@ class _Stub(asyncio.Protocol):
             else:
                 self._send_root(session, reply)
         elif _SUB.search(body):
-            asyncio.get_running_loop().call_later(SUB_SECONDS, self._transport.write, _reply("ok", stream=stream))
+            asyncio.get_running_loop().call_later(SUB_SECONDS, self.transport.write, _reply("ok", stream=stream))
         else:
             said = _json({"error": {"message": "neither a plan nor a sub-LM's prompt"}})
-            self._transport.write(_HEAD % (b"400 Bad Request", b"application/json", len(said), said))
+            self.transport.write(_HEAD % (b"400 Bad Request", b"application/json", len(said), said))
 
     def _send_root(self, session: int, reply: bytes) -> None:
         self._sessions.sent[session].append(time.monotonic_ns())
-        self._transport.write(reply)
+        self.transport.write(reply)
 
 
 def serve() -> None:
     """Answer until the process is stopped."""
-    asyncio.run(_listen())
-
-
-async def _listen() -> None:
     sessions = _Sessions()
-    server = await asyncio.get_running_loop().create_server(lambda: _Stub(sessions), "127.0.0.1", 0, backlog=1024)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
+    asyncio.run(listen(lambda: _Stub(sessions)))

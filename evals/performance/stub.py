@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 TOKENS = tuple(f" word{number}" for number in range(20))
@@ -59,27 +61,42 @@ _REST = (
 _MODELS = _whole({"object": "list", "data": [{"id": "stub", "object": "model"}]})
 
 
-class _Stub(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection: answers each request as soon as all of it is there."""
 
     def __init__(self) -> None:
         self._asked = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
         self._asked += data
         head, found, body = self._asked.partition(b"\r\n\r\n")
         _, _, length = head.lower().partition(b"content-length:")
         if not found or len(body) < int(length.partition(b"\r\n")[0] or 0):
             return
         self._asked = b""
-        self._answer(head, body)
+        self.answer(head, body)
 
-    def _answer(self, head: bytes, body: bytes) -> None:
-        write = self._transport.write
+    @abstractmethod
+    def answer(self, head: bytes, body: bytes) -> None:
+        """Answer one request, now or later."""
+
+
+async def listen(connection: Callable[[], Connection]) -> None:
+    """Serve connections on a free port, whose address is printed, for ever."""
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0, backlog=1024)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
+
+
+class _Stub(Connection):
+    def answer(self, head: bytes, body: bytes) -> None:
+        write = self.transport.write
         if head.startswith(b"GET"):
             write(_MODELS)
         elif json.loads(body).get("stream"):
@@ -93,10 +110,4 @@ class _Stub(asyncio.Protocol):
 
 def serve() -> None:
     """Answer until the process is stopped."""
-    asyncio.run(_listen())
-
-
-async def _listen() -> None:
-    server = await asyncio.get_running_loop().create_server(_Stub, "127.0.0.1", 0)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
+    asyncio.run(listen(_Stub))
