@@ -54,6 +54,25 @@ def test_ask_says_when_the_answer_was_cut(tmp_path: Path, backend: ScriptedBacke
     assert "cut" in done.stderr
 
 
+def test_ask_explores_what_is_too_long_and_shows_it_where_asked(
+    tmp_path: Path, backend: ScriptedBackend, at_model: dict[str, str]
+) -> None:
+    (tmp_path / "long.txt").write_text("Nothing at all. " * 5000 + "The code is 4711.")
+    variables = {**at_model, "RANTS_MODELS__GENERATOR__CONTEXT_WINDOW": "8000"}
+    answers = []
+    for more in ([], ["--trace"]):
+        backend.script = in_turn(Reply(["```python\nSUBMIT(peek(-5)[:4])\n```"]))
+        answers.append(
+            rants("ask", "What is it?", "--context", "long.txt", *more, folder=tmp_path, variables=variables)
+        )
+    plain, traced = answers
+    assert (plain.stdout, plain.stderr) == ("4711\n", "")
+    assert traced.stdout == "4711\n"
+    assert "? What is it?" in traced.stderr
+    assert "  SUBMIT(peek(-5)[:4])" in traced.stderr
+    assert "= submitted: 4711" in traced.stderr
+
+
 def test_ask_uses_the_embedded_model_by_itself(tmp_path: Path) -> None:
     done = rants("ask", "What is the capital of France?", folder=tmp_path)
     assert done.stdout.strip(), done.stderr
