@@ -49,18 +49,61 @@ class ToolIntent(Frozen):
     complete: bool = True
 
 
+class Tool(Frozen):
+    """A tool that may be called.
+
+    Attributes:
+        name: what a call names.
+        description: when and how to use it, for a model.
+        parameters: the JSON Schema that the arguments of a call must fit.
+    """
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class Tools(Frozen):
+    """What a session may do besides saying something.
+
+    Attributes:
+        client: tools that the client executes: a call of one ends the run.
+        gateway: tools that RANTS executes, by what is in its `programs.tools.Registry`.
+        choice: `auto` leaves it to the model; `none` offers nothing; `required` insists on a call.
+        named: with `required`, the one tool that must be called; None for any.
+        parallel: whether one step may make several calls.
+    """
+
+    client: tuple[Tool, ...] = ()
+    gateway: tuple[Tool, ...] = ()
+    choice: Literal["auto", "none", "required"] = "auto"
+    named: str | None = None
+    parallel: bool = True
+
+    @property
+    def offered(self) -> tuple[Tool, ...]:
+        """The tools that may be called now. Of two that share a name the client's is meant."""
+        if self.choice == "none":
+            return ()
+        theirs = {tool.name for tool in self.client}
+        return (*self.client, *(tool for tool in self.gateway if tool.name not in theirs))
+
+
 class Message(Frozen):
     """One message of the conversation, in the roles that models know natively.
 
     Attributes:
         role: who speaks.
         content: the text, possibly empty.
+        intents: what the assistant said it wants done, which its calls were compiled from.
         tool_calls: the calls an assistant message made.
-        tool_call_id: for `role="tool"`, the call that this is the result of.
+        tool_call_id: for `role="tool"`, the call that this is the result of; None where no call could be compiled, and
+            the content says why.
     """
 
     role: Role
     content: str = ""
+    intents: tuple[ToolIntent, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
 
