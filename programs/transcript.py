@@ -31,11 +31,19 @@ class Frozen(BaseModel):
 
 
 class ToolCall(Frozen):
-    """One call of a tool. `arguments` is the JSON text exactly as it was written, so that prompts stay byte-stable."""
+    """One call of a tool.
+
+    Attributes:
+        id: what its result names.
+        name: of the tool.
+        arguments: the JSON text exactly as it was written, so that prompts stay byte-stable.
+        namespace: of the tool, where it has one.
+    """
 
     id: str
     name: str
     arguments: str
+    namespace: str | None = None
 
 
 class ToolIntent(Frozen):
@@ -56,11 +64,13 @@ class Tool(Frozen):
         name: what a call names.
         description: when and how to use it, for a model.
         parameters: the JSON Schema that the arguments of a call must fit.
+        namespace: what the client groups it under; a call repeats it.
     """
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = {}
+    namespace: str | None = None
 
 
 class Tools(Frozen):

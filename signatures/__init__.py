@@ -1,6 +1,7 @@
 """WHAT is asked of a model: typed `dspy.Signature`s, no logic and no I/O."""
 
+from signatures.compile_tools import CompileTools
 from signatures.explore import Conclude, Explore
 from signatures.generate import Generate
 
-__all__ = ["Conclude", "Explore", "Generate"]
+__all__ = ["CompileTools", "Conclude", "Explore", "Generate"]

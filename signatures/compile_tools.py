@@ -24,4 +24,6 @@ class CompileTools(dspy.Signature):  # type: ignore[misc]
         desc="a first try at this: tools, conversation, intent and the reply", default=dspy.History(messages=[])
     )
     problem: str = dspy.InputField(desc="why the first try cannot be used", default="")
-    tool_calls: Any = dspy.OutputField(desc="the calls, each with its name and arguments; text where it is no JSON")
+    tool_calls: Any = dspy.OutputField(
+        desc="the calls, each a pair of name and arguments; text where the reply is no JSON"
+    )
