@@ -168,3 +168,36 @@ class LoopSettings(Section):
 
 MODELS_FOLDER = Path("~/.cache/rants/models")
 """Where `rants pull` puts weights and the embedded backend looks for a name that is not a path."""
+
+
+class BashSettings(Section):
+    """The `bash` tool, whose commands can write the workspace and a private temporary folder, and nothing else.
+
+    Attributes:
+        enabled: whether there is one. Where the kernel cannot hold its commands there is none, whatever this says.
+        network: whether commands reach the network, and with it what listens on this machine.
+        readable: folders and files that commands may read and run, beyond /usr, /bin, /lib and what everybody may
+            read in /etc; for example a toolchain in a home folder.
+        environment: variables for commands. Without it they have PATH, HOME (the workspace), LANG, TERM and TMPDIR.
+        timeout_seconds: for a command that does not say how long it may take.
+        max_timeout_seconds: the most that one may say.
+        memory: bytes that each process of a command may map for writing.
+        processes: of one command, threads included. Where RANTS is root threads are not counted.
+        file_bytes: the longest file that a command may write.
+        descriptors: that each process may have open.
+        output_bytes: how much of what a command prints is kept: the first three quarters and the last quarter of it.
+        flood_bytes: a command that prints more than this is stopped.
+    """
+
+    enabled: bool = True
+    network: bool = False
+    readable: tuple[Path, ...] = ()
+    environment: dict[str, str] = {}
+    timeout_seconds: float = Field(default=120.0, gt=0)
+    max_timeout_seconds: float = Field(default=600.0, gt=0)
+    memory: int = Field(default=4 << 30, gt=0)
+    processes: int = Field(default=256, gt=0)
+    file_bytes: int = Field(default=1 << 30, gt=0)
+    descriptors: int = Field(default=1024, gt=0)
+    output_bytes: int = Field(default=1 << 20, gt=0)
+    flood_bytes: int = Field(default=64 << 20, gt=0)
