@@ -201,3 +201,50 @@ class BashSettings(Section):
     descriptors: int = Field(default=1024, gt=0)
     output_bytes: int = Field(default=1 << 20, gt=0)
     flood_bytes: int = Field(default=64 << 20, gt=0)
+
+
+class WebSettings(Section):
+    """The tools `webfetch` and `websearch`.
+
+    Attributes:
+        fetch: whether there is a `webfetch`. It reaches public addresses only.
+        search_url: of a SearXNG, or anything that answers `GET <search_url>/search?q=...&format=json` as it does. It
+            may be at a private address. Without it there is no `websearch`.
+        timeout_seconds: for a page or a search, with all redirects.
+        max_bytes: the largest page, decompressed.
+        page_chars: how much of a page one call shows; `offset` reads on.
+    """
+
+    fetch: bool = True
+    search_url: str | None = Field(default=None, pattern=r"^https?://")
+    timeout_seconds: float = Field(default=30.0, gt=0)
+    max_bytes: int = Field(default=5 << 20, gt=0)
+    page_chars: int = Field(default=20_000, gt=0)
+
+
+class MCPServerSettings(Section):
+    """A server of the Model Context Protocol, whose tools join the gateway's. It has a `command` or a `url`.
+
+    Attributes:
+        command: a program that speaks on its standard input and output, and its arguments.
+        environment: variables for it, beyond PATH, HOME and the like; nothing else of this server's reaches it.
+        cwd: where it starts.
+        url: of a server that speaks streamable HTTP.
+        headers: for each request to `url`.
+        start_timeout_seconds: until it has said which tools it has.
+        call_timeout_seconds: for one call.
+    """
+
+    command: tuple[str, ...] = ()
+    environment: dict[str, SecretStr] = {}
+    cwd: Path | None = None
+    url: str | None = Field(default=None, pattern=r"^https?://")
+    headers: dict[str, SecretStr] = {}
+    start_timeout_seconds: float = Field(default=30.0, gt=0)
+    call_timeout_seconds: float = Field(default=120.0, gt=0)
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("an MCP server needs either a command or a url")
+        return self

@@ -138,6 +138,7 @@ def _become_bash(order: dict[str, Any], walled: _Walls, scratch: str, processes:
     told = os.dup(2)  # not inherited by what is executed
     try:
         lockdown.die_with_parent()
+        os.setsid()  # the scheduler shares first among sessions: the warden stays able to act
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         os.dup2(1, 2)
         for limit, value in (
@@ -192,10 +193,10 @@ def _reap(bash: int) -> None:
 
 def _kill_everybody() -> None:
     """Everybody of this process table, or of this Landlock domain, but this process; gives when they are no more."""
+    with contextlib.suppress(OSError):
+        os.kill(-1, signal.SIGKILL)  # at once: what is about to fork dies first
     with contextlib.suppress(ChildProcessError):
         while True:
-            with contextlib.suppress(OSError):
-                os.kill(-1, signal.SIGKILL)
             os.waitpid(-1, 0)
 
 
