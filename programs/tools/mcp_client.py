@@ -139,7 +139,8 @@ def _shown(part: types.ContentBlock) -> str:
         case types.TextContent():
             return part.text
         case types.ImageContent() | types.AudioContent():
-            return f"[{part.type}: {part.mime_type}, {len(part.data) * 3 // 4:,} bytes]"
+            size = len(part.data) * 3 // 4 - part.data[-2:].count("=")  # base64
+            return f"[{part.type}: {part.mime_type}, {size:,} bytes]"
         case types.ResourceLink():
             return f"[{part.name}: {part.uri}]"
         case types.EmbeddedResource(resource=types.TextResourceContents() as resource):

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 from mcp.server.mcpserver import Image, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 
 server = MCPServer("example", log_level="ERROR")
@@ -39,7 +40,7 @@ def picture() -> list[Any]:
 @server.tool()
 def fail(why: str) -> str:
     """Fails."""
-    raise ValueError(why)
+    raise ToolError(why)
 
 
 @server.tool()
@@ -51,11 +52,12 @@ def refuse() -> CallToolResult:
 @server.tool()
 async def sleep(seconds: float, path: str) -> str:
     """Sleeps; leaves a note in the file when it is cancelled."""
-    Path(path).write_text("begun")
+    await anyio.Path(path).write_text("begun")
     try:
         await anyio.sleep(seconds)
     except anyio.get_cancelled_exc_class():
-        Path(path).write_text("cancelled")
+        with anyio.CancelScope(shield=True):
+            await anyio.Path(path).write_text("cancelled")
         raise
     return "slept"
 
@@ -63,7 +65,7 @@ async def sleep(seconds: float, path: str) -> str:
 @server.tool()
 def crash() -> str:
     """Ends the server."""
-    print("I am going down", file=sys.stderr, flush=True)
+    os.write(2, b"I am going down\n")
     os._exit(3)
 
 
@@ -83,7 +85,7 @@ def variables() -> str:
 def noise(lines: int) -> str:
     """Prints on both its outputs."""
     for _ in range(lines):
-        print("x" * 1000, file=sys.stderr)
+        os.write(2, b"x" * 1000 + b"\n")
     return "said"
 
 

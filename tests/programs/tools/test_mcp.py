@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from pydantic import ValidationError
 
 from programs.settings import MCPServerSettings
 from programs.tools import GatewayTool, Result
 from programs.tools.mcp import MCPServers, _name
 from tests.programs.tools.callers import caller
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EXAMPLE = str(Path(__file__).with_name("mcp_example.py"))
 STDIO = MCPServerSettings(command=(sys.executable, EXAMPLE, "stdio"))
@@ -40,13 +43,16 @@ def found(servers: MCPServers, tool: str) -> GatewayTool:
 
 def children() -> set[int]:
     """Processes of this one that are not yet buried."""
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
-    return {int(line.split()[0]) for line in listed.stdout.splitlines() if EXAMPLE in line or "sleep 98765" in line}
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "ppid=,pid=,args="], capture_output=True, text=True, check=True)
+    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
+    ours = [(int(pid), rest) for parent, pid, *rest in rows if int(parent) == os.getpid()]
+    return {pid for pid, rest in ours if EXAMPLE in rest[0] or "sleep 98765" in rest[0]}
 
 
-@pytest.fixture
-async def start() -> AsyncIterator[Callable[..., MCPServers]]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., MCPServers]]:
     """Starts servers; in the end nothing of them may be left."""
+    monkeypatch.setattr("programs.tools.mcp._FIRST_WAIT_SECONDS", 0.2)
     opened = []
 
     def begin(**settings: MCPServerSettings) -> MCPServers:
@@ -60,7 +66,7 @@ async def start() -> AsyncIterator[Callable[..., MCPServers]]:
     for servers in opened:
         await servers.aclose()
     await until(lambda: children() == before)
-    await until(lambda: asyncio.all_tasks() <= tasks | {asyncio.current_task()})
+    await until(lambda: not [task for task in asyncio.all_tasks() - tasks if task.get_name().startswith("mcp")])
 
 
 Start = Callable[..., MCPServers]
@@ -70,11 +76,13 @@ async def connected(servers: MCPServers, label: str = "ex") -> None:
     await until(lambda: servers.health()[label].error is None)
 
 
-@pytest.fixture
-async def servers(start: Start) -> MCPServers:
-    servers = start(ex=STDIO)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers() -> AsyncIterator[MCPServers]:
+    servers = MCPServers({"ex": STDIO})
+    servers.start()
     await connected(servers)
-    return servers
+    yield servers
+    await servers.aclose()
 
 
 async def test_its_tools_are_gateway_tools(servers: MCPServers) -> None:
@@ -147,7 +155,9 @@ async def test_a_call_without_an_answer_ends(start: Start, tmp_path: Path) -> No
     assert (await call(servers, "ex_birth")).ok
 
 
-async def test_a_server_that_crashes_is_started_again(servers: MCPServers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_crashes_is_started_again(start: Start) -> None:
+    servers = start(ex=STDIO)
+    await connected(servers)
     first = (await call(servers, "ex_birth")).output
     result = await call(servers, "ex_crash")
     assert not result.ok
@@ -160,6 +170,7 @@ async def test_a_server_that_crashes_is_started_again(servers: MCPServers, monke
     assert int((await call(servers, "ex_birth")).output) > int(first)
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_killed_while_idle_is_started_again(start: Start) -> None:
     before = children()
     servers = start(ex=STDIO)
@@ -228,13 +239,13 @@ async def test_a_server_over_http(start: Start, tmp_path: Path) -> None:
         process.wait()
 
 
-def test_names_are_what_every_api_takes() -> None:
+async def test_names_are_what_every_api_takes() -> None:
     assert _name("git hub", "issues.list") == "git_hub_issues_list"
     long = _name("label", "x" * 100)
     assert len(long) == 64 and long != _name("label", "x" * 101)
 
 
 @pytest.mark.parametrize("settings", [{}, {"command": ["x"], "url": "http://x"}, {"url": "file:///x"}])
-def test_a_server_is_a_command_or_a_url(settings: dict[str, Any]) -> None:
+async def test_a_server_is_a_command_or_a_url(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         MCPServerSettings.model_validate(settings)

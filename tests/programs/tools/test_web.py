@@ -133,7 +133,7 @@ async def test_a_long_page_is_read_on_by_offset(webfetch: GatewayTool, site: Sit
         offset = int(note.rpartition("=")[2].removesuffix(".]"))
     assert read == text
     beyond = await call(webfetch, url=url, offset=len(text))
-    assert (beyond.ok, beyond.output) == (False, "The page has 2,790 characters; there is nothing at 2,790.")
+    assert (beyond.ok, beyond.output) == (False, "The page has 2,590 characters; there is nothing at 2,590.")
 
 
 async def test_a_status_that_is_no_success_is_told(webfetch: GatewayTool, site: Site) -> None:
