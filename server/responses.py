@@ -15,10 +15,11 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from programs import Message, Sampling, Transcript
+from programs.content import read_content
 from programs.errors import InvalidRequest, NotFound
 from programs.events import Event, RunDone
 from programs.recorded import Recorded
-from programs.transcript import ToolCall, read_text
+from programs.transcript import ToolCall
 from server.auth import Admitted, Tenant
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
 from server.response_events import Answer, ResponseFold, whole
@@ -309,7 +310,7 @@ async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -
         NotFound: there is no such previous response.
         InvalidRequest: it is still being written, or nothing at all is said.
     """
-    said = read_input(body.input)
+    said = read_input(body.input, sees=request.app.state.sees)
     if body.previous_response_id is None:
         if not said and not body.instructions:
             raise InvalidRequest("input is missing: say something.", param="input", code="missing_required_parameter")
@@ -327,11 +328,11 @@ async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -
     return before.append(*said)
 
 
-def read_input(given: str | list[dict[str, Any]]) -> tuple[Message, ...]:
+def read_input(given: str | list[dict[str, Any]], *, sees: bool) -> tuple[Message, ...]:
     """The messages that the input says.
 
     A call that follows an assistant's message or another call belongs to the same turn. Items of kinds that say
-    nothing to a model here (reasoning, for example) are left out.
+    nothing to a model here (reasoning, for example) are left out. `sees` is whether somebody can look at images.
 
     Raises:
         InvalidRequest: an item is not readable; `param` says which.
@@ -343,11 +344,11 @@ def read_input(given: str | list[dict[str, Any]]) -> tuple[Message, ...]:
         param = f"input[{index}]"
         kind = item.get("type") or ("message" if "role" in item else None)
         if kind == "message":
-            messages.append(_read_message(item, param))
+            messages.append(_read_message(item, param, sees=sees))
         elif kind in _RESULTS or ("output" in item and "call_id" in item):
             call_id = _word(item, "call_id", param)
-            content = _read_content(item.get("output"), f"{param}.output")
-            messages.append(Message(role="tool", content=content, tool_call_id=call_id))
+            text, images = _read_content(item.get("output"), f"{param}.output", sees=sees, result=True)
+            messages.append(Message(role="tool", content=text, tool_call_id=call_id, images=images))
         elif kind in _CALLS or ("call_id" in item and "name" in item):
             arguments = item.get("arguments", item.get("input", ""))
             if not isinstance(arguments, str):
@@ -367,20 +368,21 @@ def read_input(given: str | list[dict[str, Any]]) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def _read_message(item: dict[str, Any], param: str) -> Message:
+def _read_message(item: dict[str, Any], param: str, *, sees: bool) -> Message:
     role = item.get("role")
     if role not in ("system", "developer", "user", "assistant"):
         raise InvalidRequest(
             f"{param}.role should be 'system', 'developer', 'user' or 'assistant', not {role!r}.", param=f"{param}.role"
         )
-    return Message(role=role, content=_read_content(item.get("content"), f"{param}.content"))
+    text, images = _read_content(item.get("content"), f"{param}.content", sees=sees)
+    return Message(role=role, content=text, images=images)
 
 
-def _read_content(content: Any, param: str) -> str:
+def _read_content(content: Any, param: str, *, sees: bool, result: bool = False) -> tuple[str, tuple[str, ...]]:
     parts_are_objects = isinstance(content, list) and all(isinstance(part, dict) for part in content)
     if not (content is None or isinstance(content, str) or parts_are_objects):
         raise InvalidRequest(f"{param} should be text or a list of parts.", param=param)
-    return read_text(content, param=param)
+    return read_content(content, param=param, sees=sees, result=result)
 
 
 def _word(item: Mapping[str, Any], key: str, param: str) -> str:
