@@ -175,9 +175,9 @@ def _oddities(lines: list[bytes], first: int) -> list[str]:
     notes = []
     if first == 1 and lines and lines[0].startswith(_BOM):
         notes.append("the file begins with a byte order mark")
-    crlf = sum(line.endswith(b"\r\n") for line in lines)
-    if crlf:
-        notes.append("lines end with CRLF" if crlf >= len(lines) - 1 else "some lines end with CRLF")
+    ends = {line[len(line.rstrip(b"\r\n")) :] for line in lines if line.endswith(b"\n")}
+    if b"\r\n" in ends:
+        notes.append("lines end with CRLF" if len(ends) == 1 else "some lines end with CRLF")
     if lines and not lines[-1].endswith(b"\n"):
         notes.append("the last line has no line end")
     if odd := [number for number, line in enumerate(lines, first) if not _is_utf8(line)]:
