@@ -174,12 +174,14 @@ class ToolSettings(Section):
         gateway: which of them there are, by name; None for all.
         output_chars: the longest output that a model is shown; what is longer is kept in a file, and its head and its
             tail are shown.
+        search_seconds: how long `grep` and `codesearch` may take.
         skills: folders whose folders hold a `SKILL.md` each.
     """
 
     workspace: Path = Path("var/workspace")
     gateway: frozenset[str] | None = None
     output_chars: int = Field(default=30_000, ge=1000)
+    search_seconds: float = Field(default=20.0, gt=0)
     skills: tuple[Path, ...] = ()
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from programs.errors import ToolFailed
 from programs.tools.patches import FilePatch, Hunk
-from programs.tools.workspace import Change, Workspace
+from programs.tools.staging import Change
+from programs.tools.workspace import Workspace
 
 
 @dataclass(slots=True)

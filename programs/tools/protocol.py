@@ -45,11 +45,11 @@ class Execution:
     """What is kept of a call that was made: who made it is known to whoever is told.
 
     Attributes:
-        call: the call's id; one that is part of a batch has the batch's and its number in it.
+        call: the call's id; for the second part of the batch `abc` it is `abc.2`.
         tool: what the call named.
         digest: of the arguments' text, SHA-256 in hex.
         seconds: how long it took.
-        outcome: `ok`; `failed`, which the model was told; `cancelled`; or `error`, a bug of ours.
+        outcome: `ok`; `failed`, which the model was told; `cancelled`; or `error`: it raised something.
     """
 
     call: str
@@ -71,6 +71,7 @@ class Caller:
         task: answers a question in a child session of the same loop; None where sessions may go no deeper.
         offered: the names of the tools that the session may use; None for all that there are.
         executed: is told of each call when it has ended, those of a batch too.
+        call: the id of the call that is being executed; the registry says it.
     """
 
     tenant: str
@@ -80,6 +81,7 @@ class Caller:
     task: Callable[[str], Awaitable[str]] | None = None
     offered: frozenset[str] | None = None
     executed: Callable[[Execution], None] = lambda _: None
+    call: str = ""
 
 
 type Execute = Callable[[Mapping[str, Any], Caller], Awaitable[Result]]

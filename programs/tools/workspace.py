@@ -13,95 +13,24 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
-import stat
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from io import BufferedReader
 from pathlib import Path
 
 from programs.errors import ToolFailed
+from programs.tools.staging import READ, Change, Place, Staged, check_regular, commit_all, stage, told
 
 LARGEST = 64 << 20
 """Bytes of a file that a tool reads, and works on in memory."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A FIFO does not block, should one be put in the file's place after it was looked at.
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_LINKS = 40
 _MOST_NAMES = 256
 
 _locks: dict[str, threading.RLock] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a file is to become.
-
-    Attributes:
-        path: which file.
-        data: all of its bytes; None removes it.
-        mode: its permission bits; None keeps those it has, or gives a new file the usual ones.
-    """
-
-    path: str
-    data: bytes | None
-    mode: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A name in an open folder. `path` is the way there from the root, without links; the root itself is `.`."""
-
-    folder: int
-    name: str
-    path: str
-
-    def stat(self) -> os.stat_result:
-        return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Before:
-    """A file, or the text of a link, as it was."""
-
-    data: bytes | str
-    status: os.stat_result
-
-
-@dataclass(slots=True)
-class _Staged:
-    """A change that is ready. The new bytes lie in the file `ready`; None removes what is there."""
-
-    place: _Place
-    ready: str | None
-    before: _Before | None
-
-    def commit(self) -> None:
-        with _told(self.place.path):
-            if self.ready is None:
-                os.unlink(self.place.name, dir_fd=self.place.folder)
-            else:
-                os.rename(self.ready, self.place.name, src_dir_fd=self.place.folder, dst_dir_fd=self.place.folder)
-                self.ready = None
-
-    def undo(self) -> None:
-        if self.before is None:
-            os.unlink(self.place.name, dir_fd=self.place.folder)
-        elif isinstance(self.before.data, str):
-            os.symlink(self.before.data, self.place.name, dir_fd=self.place.folder)
-        else:
-            self.ready = _write_beside(self.place.folder, self.before.data, self.before.status)
-            self.commit()
-
-    def discard(self) -> None:
-        if self.ready is not None:
-            with suppress(FileNotFoundError):
-                os.unlink(self.ready, dir_fd=self.place.folder)
 
 
 class Workspace:
@@ -128,10 +57,10 @@ class Workspace:
     @contextmanager
     def open(self, path: str) -> Iterator[BufferedReader]:
         """A regular file, for reading."""
-        with _told(path), self._locate(path) as place:
-            _check_regular(path, place.stat())
-            with os.fdopen(os.open(place.name, _READ, dir_fd=place.folder), "rb") as file:
-                _check_regular(path, os.fstat(file.fileno()))
+        with told(path), self._locate(path) as place:
+            check_regular(path, place.stat())
+            with os.fdopen(os.open(place.name, READ, dir_fd=place.folder), "rb") as file:
+                check_regular(path, os.fstat(file.fileno()))
                 yield file
 
     def read(self, path: str, most: int = LARGEST) -> bytes:
@@ -144,7 +73,7 @@ class Workspace:
 
     def stat(self, path: str) -> os.stat_result | None:
         """What is at `path`, links followed; None where nothing is."""
-        with _told(path):
+        with told(path):
             try:
                 with self._locate(path) as place:
                     return place.stat()
@@ -153,14 +82,14 @@ class Workspace:
 
     def resolve(self, path: str) -> str:
         """The way from the root to what is at `path`, without links."""
-        with _told(path), self._locate(path) as place:
+        with told(path), self._locate(path) as place:
             place.stat()
             return place.path
 
     @contextmanager
     def folder(self, path: str) -> Iterator[int]:
         """The descriptor of an open folder."""
-        with _told(path), self._locate(path) as place:
+        with told(path), self._locate(path) as place:
             descriptor = os.open(place.name, _FOLDER, dir_fd=place.folder)
             try:
                 yield descriptor
@@ -178,20 +107,20 @@ class Workspace:
         permission leaves things as they were. What fails after that is undone; a crash in that moment is not.
         """
         with self._lock, ExitStack() as stack:
-            staged: list[_Staged] = []
+            staged: list[Staged] = []
             for change in changes:
-                stack.enter_context(_told(change.path))
+                stack.enter_context(told(change.path))
                 place = stack.enter_context(
                     self._locate(change.path, follow=change.data is not None, make=change.data is not None)
                 )
                 if any(place.path == other.place.path for other in staged):
                     raise ToolFailed(f"{change.path} is changed twice; say once what it is to become")
-                staged.append(_stage(change, place, keep=len(changes) > 1))
+                staged.append(stage(change, place, keep=len(changes) > 1))
                 stack.callback(staged[-1].discard)
-            _commit(staged)
+            commit_all(staged)
 
     @contextmanager
-    def _locate(self, path: str, *, follow: bool = True, make: bool = False) -> Generator[_Place]:
+    def _locate(self, path: str, *, follow: bool = True, make: bool = False) -> Generator[Place]:
         """Where `path` leads. A link at its end is followed, unless `follow` is False; `make` makes missing folders."""
         steps = self._steps(path, path)
         done: list[str] = []
@@ -219,9 +148,9 @@ class Workspace:
                     folder = _into(folder, name, make=make)
                     done.append(name)
                 else:
-                    yield _Place(folder, name, "/".join([*done, name]))
+                    yield Place(folder, name, "/".join([*done, name]))
                     return
-            yield _Place(folder, ".", "/".join(done) or ".")
+            yield Place(folder, ".", "/".join(done) or ".")
         finally:
             os.close(folder)
 
@@ -273,15 +202,6 @@ def _outside(path: str) -> ToolFailed:
     return ToolFailed(f"{path} is outside of the workspace; paths are relative to its root")
 
 
-@contextmanager
-def _told(path: str) -> Iterator[None]:
-    """What the system refuses, in its own words, with the path that the caller wrote."""
-    try:
-        yield
-    except OSError as error:
-        raise ToolFailed(f"{path}: {error.strerror or error}") from error
-
-
 def _link(folder: int, name: str) -> str | None:
     """The text of a symlink; None for what is none, or is not there."""
     try:
@@ -306,63 +226,3 @@ def _into(folder: int, name: str, *, make: bool = False) -> int:
         inner = os.open(name, _FOLDER, dir_fd=folder)
     os.close(folder)
     return inner
-
-
-def _check_regular(path: str, status: os.stat_result) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise ToolFailed(f"{path} is a folder, not a file")
-    if not stat.S_ISREG(status.st_mode):
-        raise ToolFailed(f"{path} is not a regular file")
-
-
-def _stage(change: Change, place: _Place, *, keep: bool) -> _Staged:
-    """Write a change's bytes beside its file; where it may have to be undone, `keep` what is there."""
-    try:
-        status = place.stat()
-    except FileNotFoundError:
-        if change.data is None:
-            raise
-        return _Staged(place, _write_beside(place.folder, change.data, None, change.mode), None)
-    if change.data is not None or stat.S_ISDIR(status.st_mode):
-        _check_regular(change.path, status)
-    before = None
-    if keep and stat.S_ISLNK(status.st_mode):
-        before = _Before(os.readlink(place.name, dir_fd=place.folder), status)
-    elif keep and stat.S_ISREG(status.st_mode):
-        with os.fdopen(os.open(place.name, _READ, dir_fd=place.folder), "rb") as file:
-            before = _Before(file.read(), status)
-    ready = None if change.data is None else _write_beside(place.folder, change.data, status, change.mode)
-    return _Staged(place, ready, before)
-
-
-def _write_beside(folder: int, data: bytes, like: os.stat_result | None, mode: int | None = None) -> str:
-    """A new file in the folder, safely on the disk, with the mode and the owner of `like`; gives its name."""
-    name = f".rants-{secrets.token_hex(8)}.tmp"
-    with os.fdopen(os.open(name, _NEW, 0o666, dir_fd=folder), "wb") as file:
-        try:
-            if like is not None:
-                with suppress(PermissionError):
-                    os.fchown(file.fileno(), like.st_uid, like.st_gid)
-                mode = like.st_mode if mode is None else mode
-            if mode is not None:
-                os.fchmod(file.fileno(), mode & 0o777)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            os.unlink(name, dir_fd=folder)
-            raise
-    return name
-
-
-def _commit(staged: Sequence[_Staged]) -> None:
-    for index, change in enumerate(staged):
-        try:
-            change.commit()
-        except ToolFailed:
-            for earlier in reversed(staged[:index]):
-                earlier.undo()
-            raise
-    for change in staged:
-        with _told(change.place.path):
-            os.fsync(change.place.folder)
