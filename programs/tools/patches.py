@@ -121,7 +121,8 @@ class _Reader:
             before, _, path = line.partition(f"*** {action.capitalize()} File: ")
             if not before and path.strip():
                 return action, path.strip()
-        raise self._wrong("`*** Add File: PATH`, `*** Update File: PATH`, `*** Delete File: PATH` or `*** End Patch`")
+        wanted = "`*** Add File: PATH`, `*** Update File: PATH`, `*** Delete File: PATH` or `*** End Patch`"
+        raise self._wrong(wanted, back=1)
 
     def _marked_hunks(self, file: FilePatch) -> None:
         while (line := self._peek()) is not None and not line.startswith("*** "):
