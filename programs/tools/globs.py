@@ -86,8 +86,8 @@ def _segments(pattern: str) -> list[_Segment]:
     for name in pattern.strip("/").split("/"):
         if name != "**":
             # A backslash takes what follows as it is; fnmatch knows brackets alone for that.
-            literal = re.sub(r"\\(.)", lambda match: f"[{match[1]}]", name).replace("[^", "[!")
-            segments.append(re.compile(fnmatch.translate(literal)))
+            literal = re.sub(r"\\(.)", lambda match: f"[{match[1]}]" if match[1] in "*?[" else match[1], name)
+            segments.append(re.compile(fnmatch.translate(literal.replace("[^", "[!"))))
         elif not segments or segments[-1] is not None:
             segments.append(None)
     return segments

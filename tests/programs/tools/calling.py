@@ -41,7 +41,7 @@ class Calling:
         self.registry = Registry([*workspace_tools(self.settings), *self.more], self.settings)
         self.todos = Listed()
 
-    async def __call__(self, name: str, **arguments: Any) -> Result:
+    async def __call__(self, name: str, /, **arguments: Any) -> Result:
         return await self.say(name, json.dumps(arguments))
 
     async def say(self, name: str, arguments: str) -> Result:
