@@ -168,6 +168,25 @@ class LoopSettings(Section):
     limits: Limits = Limits()
 
 
+class ToolSettings(Section):
+    """The gateway tools, which RANTS executes itself.
+
+    Attributes:
+        workspace: the folder that they may touch. With authentication each tenant has a folder of its own in it.
+        gateway: which of them there are, by name; None for all.
+        output_chars: the longest output that a model is shown; what is longer is kept in a file, and its head and its
+            tail are shown.
+        search_seconds: how long `grep` and `codesearch` may take.
+        skills: folders whose folders hold a `SKILL.md` each.
+    """
+
+    workspace: Path = Path("var/workspace")
+    gateway: frozenset[str] | None = None
+    output_chars: int = Field(default=30_000, ge=1000)
+    search_seconds: float = Field(default=20.0, gt=0)
+    skills: tuple[Path, ...] = ()
+
+
 MODELS_FOLDER = Path("~/.cache/rants/models")
 """Where `rants pull` puts weights and the embedded backend looks for a name that is not a path."""
 
