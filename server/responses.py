@@ -19,9 +19,10 @@ from programs.content import read_content
 from programs.errors import InvalidRequest, NotFound
 from programs.events import Event, RunDone
 from programs.recorded import Recorded
-from programs.transcript import ToolCall
+from programs.transcript import ToolCall, Tools
 from server.auth import Admitted, Tenant
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
+from server.gateway import Gateway
 from server.response_events import Answer, ResponseFold, whole
 from server.runs import LiveRun, Runs, replay
 from server.served import served
@@ -145,7 +146,9 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
     """Answer, whole or streamed, now or in the background."""
     name: str = request.app.state.settings.rlm.rants_one.name
     served(request, body.model if body.model is not None else name)
-    tools = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls)
+    gateway: Gateway = request.app.state.gateway
+    ours = gateway.offered(request)
+    tools = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls, gateway=ours, always=gateway.always)
     if body.background and body.store is False:
         raise InvalidRequest(
             "A background response has to be stored: leave out store, or set it to true.", param="store"
@@ -155,6 +158,7 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
     asked = {
         "echo": body.echo(settings.models.generator.parameters),
         "sampling": sampling.model_dump(mode="json", exclude_defaults=True),
+        **({"tools": tools.model_dump(mode="json")} if body.background else {}),
     }
     run = await _runs(request).start(
         Run(
@@ -299,8 +303,9 @@ async def go_on(runs: Runs, store: Store) -> None:
         )
         sampling = Sampling.model_validate(stored.request["sampling"])
         echo = stored.request["echo"]
-        tools = read_tools(echo["tools"], echo["tool_choice"], echo["parallel_tool_calls"])
-        runs.go_on(asked, sampling, tools, instructions=echo["instructions"], recorded=recorded)
+        tools = Tools.model_validate(stored.request["tools"])
+        session = stored.session
+        runs.go_on(asked, sampling, tools, instructions=echo["instructions"], session=session, recorded=recorded)
 
 
 async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -> Transcript:
