@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Execution", "OpenCode", "OpenCodeFailed", "Session"]
-
 type Api = Literal["chat", "responses"]
 
 _PACKAGES = {"chat": "@ai-sdk/openai-compatible", "responses": "@ai-sdk/openai"}
