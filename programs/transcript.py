@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -31,11 +31,19 @@ class Frozen(BaseModel):
 
 
 class ToolCall(Frozen):
-    """One call of a tool. `arguments` is the JSON text exactly as it was written, so that prompts stay byte-stable."""
+    """One call of a tool.
+
+    Attributes:
+        id: what its result names.
+        name: of the tool.
+        arguments: the JSON text exactly as it was written, so that prompts stay byte-stable.
+        namespace: of the tool, where it has one.
+    """
 
     id: str
     name: str
     arguments: str
+    namespace: str | None = None
 
 
 class ToolIntent(Frozen):
@@ -56,11 +64,13 @@ class Tool(Frozen):
         name: what a call names.
         description: when and how to use it, for a model.
         parameters: the JSON Schema that the arguments of a call must fit.
+        namespace: what the client groups it under; a call repeats it.
     """
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = {}
+    namespace: str | None = None
 
 
 class Tools(Frozen):
@@ -128,18 +138,6 @@ class Message(Frozen):
     def said(self) -> str:
         """The message as canonical JSON: the same words give the same bytes."""
         return self.model_dump_json(exclude_defaults=True)
-
-    def chat(self) -> dict[str, Any]:
-        """The message in OpenAI's chat form, the one that models and demos are written in."""
-        chat: dict[str, Any] = {"role": self.role, "content": self.content}
-        if self.tool_calls:
-            chat["tool_calls"] = [
-                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-                for call in self.tool_calls
-            ]
-        if self.tool_call_id is not None:
-            chat["tool_call_id"] = self.tool_call_id
-        return chat
 
 
 def read_text(content: Any, *, param: str) -> str:
@@ -215,6 +213,14 @@ class Usage(Frozen):
             estimated=self.estimated or other.estimated,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            prompt=self.prompt - other.prompt,
+            completion=self.completion - other.completion,
+            cached=self.cached - other.cached,
+            estimated=self.estimated,
+        )
+
 
 class Sampling(Frozen):
     """How a reply is sampled. None leaves it to the backend's own default.
@@ -252,6 +258,7 @@ class Session:
             nothing but the conversation.
         parent: the session that opened it, or None.
         depth: how many sessions are above it.
+        tools: what it may do besides saying something.
     """
 
     id: str
@@ -259,6 +266,7 @@ class Session:
     context: Context | None = None
     parent: str | None = None
     depth: int = 0
+    tools: Tools = field(default_factory=Tools)
 
     @classmethod
     def asking(cls, name: str, question: str, context: Context | None = None, parent: Session | None = None) -> Self:
