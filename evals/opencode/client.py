@@ -119,7 +119,7 @@ class OpenCode:
 
 
 def _events(printed: str) -> Iterator[dict[str, Any]]:
-    for line in printed.splitlines():
+    for line in printed.split("\n"):
         if line.startswith("{"):
             yield json.loads(line)
 

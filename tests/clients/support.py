@@ -83,8 +83,8 @@ class Turn:
 class Play:
     """A script that plays both models of a coding session: the generator, turn by turn, and the tool compiler.
 
-    The turn is told by how often the assistant has spoken in the prompt, so that who asks again is told the same again.
-    A request for a title is answered beside it.
+    The turn is told by how often the assistant has spoken since the first prompt, so that who asks again is told the
+    same again. A request for a title is answered beside it.
 
     Attributes:
         prompts: the messages of each call of the generator, but for titles.
@@ -101,10 +101,10 @@ class Play:
         if body["model"] == COMPILER:
             return self._compile(body)
         messages = body["messages"]
-        if "title" in spoken(messages[0])[:40]:
+        if "You are a title generator" in spoken(messages[0]):
             return Reply(["A title"])
         self.prompts.append(messages)
-        number = sum(message["role"] == "assistant" for message in messages)
+        number = _replies(messages) - _replies(self.prompts[0])
         turn = self.turns[number]
         return self._failure(f"turn {number}", turn.failures) or Reply(turn.pieces)
 
@@ -122,6 +122,10 @@ class Play:
         before = self._failed[what]
         self._failed[what] += 1
         return failures[before] if before < len(failures) else None
+
+
+def _replies(messages: Sequence[Mapping[str, Any]]) -> int:
+    return sum(message["role"] == "assistant" for message in messages)
 
 
 def block(name: str) -> dict[str, str]:
@@ -177,7 +181,7 @@ def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, s
 
 def json_lines(printed: str) -> list[dict[str, Any]]:
     """The JSON objects of what a client printed, one a line."""
-    return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in printed.split("\n") if line.startswith("{")]
 
 
 def git_repository(folder: Path, files: Mapping[str, str]) -> None:

@@ -127,22 +127,18 @@ def test_calls_of_one_turn_run_once_each(codex: Codex, play: Callable[..., Play]
 
 
 def test_bytes_of_a_long_file_survive(codex: Codex, play: Callable[..., Play]) -> None:
-    lines = awkward_lines()
-    content = "".join(lines)
+    content = "".join(awkward_lines())
     # Codex reads a patch line by line, and takes a carriage return for a part of the line's end.
-    patched = "".join(line.replace("\r", "") for line in lines)
+    patched = content.replace("\r", "")
     write = Intent(
         "run the script in block SCRIPT",
         blocks={"SCRIPT": f"cat > long.txt <<'END OF FILE'\n{content}END OF FILE"},
         calls=[shell(block("SCRIPT"))],
     )
+    added = "".join(f"+{line}\n" for line in patched.removesuffix("\n").split("\n"))
     add = Intent(
         "apply block PATCH",
-        blocks={
-            "PATCH": patch(
-                "*** Add File: patched.txt\n" + "".join(f"+{line}" for line in patched.splitlines(keepends=True))
-            )
-        },
+        blocks={"PATCH": patch(f"*** Add File: patched.txt\n{added}")},
         calls=[shell(block("PATCH"))],
     )
     play(Turn("A long one.", intents=[write]), Turn(intents=[add]), Turn("Written."))
