@@ -133,6 +133,8 @@ class ResponseFold:
                 # An answer that ended well says something, also when that is nothing.
                 if whole and not self._items and not done.calls:
                     yield from self._open_message()
+                if done.outcome == "failed":
+                    self._break_off()
                 yield from self._close_message("completed" if whole else "incomplete")
                 for call in done.calls:
                     yield from self._client_call(call)
@@ -215,6 +217,12 @@ class ResponseFold:
             type="response.content_part.done", **place, part=_part(text), sequence_number=self._next()
         )
         yield self._item_done(index, self._message([_part(text)], status))
+
+    def _break_off(self) -> None:
+        """End a message without saying so: a client that sees it done sends it along when it tries again."""
+        if self._text is not None:
+            self._items[-1] = self._message([_part("".join(self._text))], "incomplete")
+            self._text = None
 
     def _message(self, content: list[ResponseOutputText], status: ItemStatus) -> ResponseOutputMessage:
         """The message that is the last item, as it is now."""

@@ -5,6 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/responses and the Open Re
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
@@ -34,6 +35,7 @@ from store import Finished, Run, Store, StoredRun
 router = APIRouter()
 
 _PREFIX = "resp_"
+_OF_RESPONSE = re.compile(r"(?:msg|fc)_([0-9a-f]{32})\d*")  # an item's id tells whose it is
 
 # Items that are a tool's call or result. Others are known by what they hold.
 _CALLS = ("function_call", "custom_tool_call")
@@ -315,7 +317,7 @@ async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -
         NotFound: there is no such previous response.
         InvalidRequest: it is still being written, or nothing at all is said.
     """
-    said = read_input(body.input, sees=request.app.state.sees)
+    said = read_input(await _resolved(request, body.input, tenant), sees=request.app.state.sees)
     if body.previous_response_id is None:
         if not said and not body.instructions:
             raise InvalidRequest("input is missing: say something.", param="input", code="missing_required_parameter")
@@ -331,6 +333,42 @@ async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -
         )
     before = await _store(request).transcript(tenant, previous, output=True)
     return before.append(*said)
+
+
+async def _resolved(request: Request, given: str | list[dict[str, Any]], tenant: str) -> str | list[dict[str, Any]]:
+    """The input, with the item itself wherever an item of a stored response is referred to by its id.
+
+    Raises:
+        InvalidRequest: there is no such item.
+    """
+    if isinstance(given, str):
+        return given
+    answers: dict[str, list[Any]] = {}
+    items = []
+    for index, item in enumerate(given):
+        if item.get("type") == "item_reference":
+            name = _word(item, "id", f"input[{index}]")
+            if name.startswith("mcp_"):
+                continue  # as a call of RANTS's own is left out that is sent whole
+            of = _OF_RESPONSE.fullmatch(name)
+            response = f"{_PREFIX}{of[1]}" if of else ""
+            if response not in answers:
+                answers[response] = await _output(request, response, tenant)
+            found = next((one for one in answers[response] if one.id == name), None)
+            if found is None:
+                raise InvalidRequest(f"Item with id {name!r} not found: send the item itself.", param=f"input[{index}]")
+            items.append(found.model_dump(mode="json"))
+        else:
+            items.append(item)
+    return items
+
+
+async def _output(request: Request, response_id: str, tenant: str) -> list[Any]:
+    """The items of a response; none where there is no such response."""
+    if (live := _live(request, tenant, response_id)) is not None:
+        return whole(live.asked, live.events).output
+    stored = await _stored(request, tenant, response_id)
+    return whole(stored, replay(stored)).output if stored is not None and stored.completed_at is not None else []
 
 
 def read_input(given: str | list[dict[str, Any]], *, sees: bool) -> tuple[Message, ...]:
@@ -366,10 +404,6 @@ def read_input(given: str | list[dict[str, Any]], *, sees: bool) -> tuple[Messag
                 messages.append(Message(role="assistant", tool_calls=(call,)))
         elif kind is None:
             raise InvalidRequest(f"{param} has neither a type nor a role.", param=param)
-        elif kind == "item_reference":
-            raise InvalidRequest(
-                f"{param} refers to an item by its id; send the item itself, or previous_response_id.", param=param
-            )
     return tuple(messages)
 
 
