@@ -258,7 +258,7 @@ async def _launched(order: dict[str, Any]) -> AsyncIterator[_Launcher]:
     launcher = _Launcher(
         await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-I", "-S", "-B", "-c", _BOOT, str(Path(__file__).parent)),
+            *("-I", "-S", "-c", _BOOT, str(Path(__file__).parent)),
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,

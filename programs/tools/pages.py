@@ -35,7 +35,7 @@ async def convert(html: bytes, form: str, url: str, charset: str | None) -> str:
         NotConverted: it takes too long, or too much memory.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-B", __file__, form, url, charset or "", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
+        sys.executable, "-I", __file__, form, url, charset or "", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
     )
     try:
         async with asyncio.timeout(_SECONDS):

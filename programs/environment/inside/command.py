@@ -18,9 +18,8 @@ import resource
 import select
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from . import lockdown, walls
 
@@ -107,8 +106,7 @@ def _guard(order: dict[str, Any]) -> None:
     os._exit(0)
 
 
-@dataclass(frozen=True)
-class _Walls:
+class _Walls(NamedTuple):
     version: int
     grants: list[tuple[str, int]]
     program: bytes

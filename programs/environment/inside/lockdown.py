@@ -24,8 +24,8 @@ import resource
 import signal
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 STACK_BYTES = 2 << 20
 """Of each guest thread. Address space, not memory."""
@@ -103,8 +103,7 @@ _STREAM_FLAGS = 0o2004000  # SOCK_CLOEXEC | SOCK_NONBLOCK
 Instruction = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True)
-class _Machine:
+class _Machine(NamedTuple):
     audit: int
     landlock: int  # the first of three
     free: dict[str, int]
