@@ -34,7 +34,7 @@ _BOOT = "import sys; sys.path.append(sys.argv[1]); from inside import command; c
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _READ_BYTES = 1 << 16
 _SELF_TEST_SECONDS = 60.0
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 60.0  # on a machine that a command keeps busy; ending the warden is the worse way
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ class Commands:
 @contextlib.asynccontextmanager
 async def _scratch() -> AsyncIterator[Path]:
     """A folder that is gone in the end, whatever a command has made of it."""
-    scratch = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="rants-"))
+    scratch = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="rants-command-"))
     try:
         yield scratch
     finally:
