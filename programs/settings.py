@@ -152,6 +152,7 @@ class LoopSettings(Section):
             force it.
         environment: where that code runs: `jail` (Linux) or `monty` (anywhere); `auto` is the jail on Linux.
         max_iterations: turns that one session may take.
+        max_steps: turns of the loop that one run may take: after each, gateway tools are executed.
         max_depth: how deep sessions may open child sessions; at that depth `rlm_query` is a plain call.
         budget: what a run may spend over all its sessions.
         limits: what one environment may use.
@@ -161,9 +162,29 @@ class LoopSettings(Section):
     mode: Literal["auto", "direct", "explore"] = "auto"
     environment: Literal["auto", "jail", "monty"] = "auto"
     max_iterations: int = Field(default=20, gt=0)
+    max_steps: int = Field(default=50, gt=0)
     max_depth: int = Field(default=2, ge=0)
     budget: BudgetSettings = BudgetSettings()
     limits: Limits = Limits()
+
+
+class ToolSettings(Section):
+    """The gateway tools, which RANTS executes itself.
+
+    Attributes:
+        workspace: the folder that they may touch. With authentication each tenant has a folder of its own in it.
+        gateway: which of them there are, by name; None for all.
+        output_chars: the longest output that a model is shown; what is longer is kept in a file, and its head and its
+            tail are shown.
+        search_seconds: how long `grep` and `codesearch` may take.
+        skills: folders whose folders hold a `SKILL.md` each.
+    """
+
+    workspace: Path = Path("var/workspace")
+    gateway: frozenset[str] | None = None
+    output_chars: int = Field(default=30_000, ge=1000)
+    search_seconds: float = Field(default=20.0, gt=0)
+    skills: tuple[Path, ...] = ()
 
 
 MODELS_FOLDER = Path("~/.cache/rants/models")

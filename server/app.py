@@ -48,6 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with await Store.open(configured.state) as store:
             rants = RANTS(backends, configured.rlm.rants_one)
             state.store = store
+            state.sees = backends.sees
             state.doctor = health.Doctor(
                 backends, store, rants.environment, cache=configured.server.health_cache_seconds
             )
