@@ -34,7 +34,7 @@ _BOOT = "import sys; sys.path.append(sys.argv[1]); from inside import command; c
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _READ_BYTES = 1 << 16
 _SELF_TEST_SECONDS = 60.0
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 60.0  # on a machine that a command keeps busy; ending the warden is the worse way
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Commands:
             for namespaces in self._choice:
                 try:
                     await self._self_test(namespaces)
-                except CommandFailed as error:
+                except (CommandFailed, OSError) as error:
                     refused.append(f"{'with' if namespaces else 'without'} namespaces: {error}")
                 else:
                     self._namespaces = namespaces
@@ -197,7 +197,10 @@ class Commands:
 @contextlib.asynccontextmanager
 async def _scratch() -> AsyncIterator[Path]:
     """A folder that is gone in the end, whatever a command has made of it."""
-    scratch = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="rants-"))
+    try:
+        scratch = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="rants-command-"))
+    except OSError as error:
+        raise CommandFailed(f"there is no temporary folder: {error}") from error
     try:
         yield scratch
     finally:
@@ -255,10 +258,10 @@ class _Launcher:
 @contextlib.asynccontextmanager
 async def _launched(order: dict[str, Any]) -> AsyncIterator[_Launcher]:
     """A launcher, with its order given. In the end it is no more, and so is all that it started."""
-    launcher = _Launcher(
-        await asyncio.create_subprocess_exec(
+    try:
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-I", "-S", "-B", "-c", _BOOT, str(Path(__file__).parent)),
+            *("-I", "-S", "-c", _BOOT, str(Path(__file__).parent)),
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
@@ -266,7 +269,9 @@ async def _launched(order: dict[str, Any]) -> AsyncIterator[_Launcher]:
             cwd="/",
             start_new_session=True,
         )
-    )
+    except OSError as error:
+        raise CommandFailed(f"this system starts no more processes: {error}") from error
+    launcher = _Launcher(process)
     try:
         launcher.stdin.write(json.dumps(order).encode() + b"\n")
         yield launcher

@@ -28,7 +28,10 @@ async def bash_tool(settings: BashSettings, commands: Commands | None = None) ->
     await commands.start()
 
     async def execute(arguments: Mapping[str, Any], caller: Caller) -> Result:
-        workspace, workdir = await asyncio.to_thread(_folders, caller.workspace, arguments.get("workdir") or ".")
+        try:
+            workspace, workdir = await asyncio.to_thread(_folders, caller.workspace, arguments.get("workdir") or ".")
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            return Result(f"workdir: {error}", ok=False)
         if workdir is None:
             return Result(f"workdir: {arguments['workdir']} is not a folder of the workspace", ok=False)
         timeout = arguments["timeout"] / 1000 if arguments.get("timeout") else settings.timeout_seconds

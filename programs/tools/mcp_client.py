@@ -124,7 +124,8 @@ async def call(client: Client, name: str, arguments: Mapping[str, Any]) -> Resul
     try:
         result = await client.call_tool(name, dict(arguments))
     except MCPError as error:
-        return Result(f"The MCP server refuses the call: {error.message}", False, {"code": error.code})
+        what = "was lost during the call" if error.code == types.CONNECTION_CLOSED else "refuses the call"
+        return Result(f"The MCP server {what}: {error.message}", False, {"code": error.code})
     parts = [_shown(part) for part in result.content]
     details: dict[str, Any] = {}
     if result.structured_content is not None:

@@ -1,15 +1,19 @@
 """HTML to markdown or text. Run as a script, in a process of its own: `pages.py (markdown|text) URL CHARSET`.
 
 A page from anywhere can take any time and memory to parse, and a thread could not be stopped. So the server runs this
-file with the page on its standard input, a limit of its own and one of the kernel's.
+file with the page on its standard input, limits of time and memory, and on Linux no right but to compute.
 """
 
 from __future__ import annotations
 
 import asyncio
+import codecs
+import contextlib
+import os
 import resource
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
+from pathlib import Path
 from urllib.parse import urljoin
 
 _SECONDS = 30
@@ -35,7 +39,7 @@ async def convert(html: bytes, form: str, url: str, charset: str | None) -> str:
         NotConverted: it takes too long, or too much memory.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-B", __file__, form, url, charset or "", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
+        sys.executable, "-I", __file__, form, url, charset or "", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
     )
     try:
         async with asyncio.timeout(_SECONDS):
@@ -54,13 +58,18 @@ async def convert(html: bytes, form: str, url: str, charset: str | None) -> str:
 def _main(form: str, url: str, charset: str) -> None:
     # Here and not above: the server that imports this file does not need them.
     from bs4 import BeautifulSoup  # noqa: PLC0415
+    from bs4.dammit import EncodingDetector  # noqa: PLC0415
     from markdownify import MarkdownConverter  # noqa: PLC0415
 
+    html = sys.stdin.buffer.read()
+    for name in (charset, EncodingDetector.find_declared_encoding(html, is_html=True), "windows-1252"):
+        with contextlib.suppress(LookupError):
+            codecs.lookup(name or "utf-8")  # loaded now: soon no file can be opened
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
     sys.setrecursionlimit(_DEPTH)
-    soup = BeautifulSoup(sys.stdin.buffer.read(), "lxml", from_encoding=charset or None)
+    if sys.platform == "linux":
+        _give_up_all_but_computing()
+    soup = BeautifulSoup(html, "lxml", from_encoding=charset or None)
     title = soup.title.get_text(" ", strip=True) if soup.title else ""
     for element in soup(_NOT_TEXT):
         element.decompose()
@@ -77,7 +86,24 @@ def _main(form: str, url: str, charset: str) -> None:
         heading = f"# {title}"
     if title and title not in body[: 2 * len(title) + 100]:
         body = f"{heading}\n\n{body}"
-    sys.stdout.buffer.write(body.encode(errors="replace"))
+    rest = body.encode(errors="replace")
+    while rest:  # not by `sys.stdout`, which wants to know where in a file it is
+        rest = rest[os.write(1, rest) :]
+
+
+def _give_up_all_but_computing() -> None:
+    """As a guest of the jail does. The parser is native code, and the page is whose ever."""
+    sys.path.append(str(Path(__file__).parents[1] / "environment"))
+    from inside import lockdown  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    lockdown.lock_down(
+        memory=_MEMORY,
+        threads=1,
+        descriptors=16,
+        namespaces=False,
+        program=lockdown.seccomp_program(),
+        landlock=lockdown.landlock_version(),
+    )
 
 
 def _make_absolute(element: object, attribute: str, url: str) -> None:

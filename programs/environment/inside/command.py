@@ -17,12 +17,12 @@ import os
 import resource
 import select
 import signal
+import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from . import lockdown, walls
+from . import lockdown, modes, walls
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SCOPED_SIGNALS = 6  # the Landlock version
@@ -87,7 +87,9 @@ def _guard(order: dict[str, Any]) -> None:
         list(walls.grants(landlock, readable=order["readable"], writable=[workspace, scratch], proc=proc)),
         walls.seccomp_program(network=order["network"], own_table=own_table),
         network=order["network"],
+        asks=not own_table,
     )
+    folders = [os.path.realpath(folder) for folder in (workspace, scratch)]
     table = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     others = 0 if own_table or os.geteuid() == 0 else _threads_of_this_user()
     with _first_to_go():
@@ -96,30 +98,38 @@ def _guard(order: dict[str, Any]) -> None:
         lockdown.no_new_privileges()
         walled.landlock()
         before = _processes(table)
+        ours, theirs = socket.socketpair()
         bash = os.fork()
         if not bash:
-            _become_bash(order, walled, scratch, others + order["processes"])
+            _become_bash(order, walled, scratch, others + order["processes"], theirs)
     os.close(1)
+    theirs.close()
+    asking = None if own_table else _asking(ours, folders)
     counted = os.geteuid() == 0  # the kernel does not bound how many processes root has
-    ended = _wait(bash, table, before + order["processes"] if counted else None)
+    ended = _wait(bash, asking, table, before + order["processes"] if counted else None)
     _kill_everybody()
     _tell({**ended, "layers": {"landlock": landlock, "namespaces": own_table, "proc": proc}})
     os._exit(0)
 
 
-@dataclass(frozen=True)
-class _Walls:
+class _Walls(NamedTuple):
     version: int
     grants: list[tuple[str, int]]
     program: bytes
     network: bool
+    asks: bool
 
     def landlock(self) -> None:
         """Each call is a domain within the one before, whose processes it cannot signal."""
         lockdown.install_landlock(self.version, self.grants, network=self.network)
 
-    def seccomp(self) -> None:
-        lockdown.install_seccomp(self.program)
+    def seccomp(self, warden: socket.socket) -> None:
+        """Where the filter asks, the warden gets the descriptor to answer on."""
+        if self.asks:
+            listener = lockdown.install_seccomp_that_asks(self.program)
+            socket.send_fds(warden, [b"a"], [listener])
+        else:
+            lockdown.install_seccomp(self.program)
 
 
 @contextlib.contextmanager
@@ -134,7 +144,14 @@ def _first_to_go() -> Iterator[None]:
         yield
 
 
-def _become_bash(order: dict[str, Any], walled: _Walls, scratch: str, processes: int) -> NoReturn:
+def _asking(warden: socket.socket, folders: list[str]) -> modes.Modes | None:
+    _, listeners, _, _ = socket.recv_fds(warden, 1, 1)
+    return modes.Modes(listeners[0], folders) if listeners else None  # none: bash did not get so far
+
+
+def _become_bash(
+    order: dict[str, Any], walled: _Walls, scratch: str, processes: int, warden: socket.socket
+) -> NoReturn:
     told = os.dup(2)  # not inherited by what is executed
     try:
         lockdown.die_with_parent()
@@ -156,7 +173,7 @@ def _become_bash(order: dict[str, Any], walled: _Walls, scratch: str, processes:
         os.umask(0o022)
         os.chdir(order["workdir"])
         walled.landlock()
-        walled.seccomp()
+        walled.seccomp(warden)
         arguments = ["bash", "--noprofile", "--norc", "-c", order["command"]]
         environment = {**order["environment"], "TMPDIR": scratch}
         os.execve(order["bash"], arguments, environment)  # noqa: S606 - the shell is what was asked for
@@ -166,14 +183,18 @@ def _become_bash(order: dict[str, Any], walled: _Walls, scratch: str, processes:
         os._exit(127)
 
 
-def _wait(bash: int, table: int, crowd: int | None) -> dict[str, Any]:
+def _wait(bash: int, asking: modes.Modes | None, table: int, crowd: int | None) -> dict[str, Any]:
     """How bash ended, or why it shall."""
     pidfd = os.pidfd_open(bash)
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     poll.register(0, select.POLLIN)
+    if asking is not None:
+        poll.register(asking.listener, select.POLLIN)
     while True:
         ready = [descriptor for descriptor, _ in poll.poll(_LOOK_SECONDS * 1000 if crowd is not None else 1000)]
+        if asking is not None and asking.listener in ready:
+            asking.answer()
         if 0 in ready:
             return {"stopped": "cancelled"}
         if crowd is not None and _processes(table) > crowd:

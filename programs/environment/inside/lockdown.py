@@ -24,8 +24,8 @@ import resource
 import signal
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 STACK_BYTES = 2 << 20
 """Of each guest thread. Address space, not memory."""
@@ -88,7 +88,7 @@ def forget_environment() -> None:
 # --- seccomp: a classic BPF program over (nr, arch, ip, args) -------------------------------------------------------
 
 LD, JEQ, JGE, JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
-ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+ALLOW, KILL, ERRNO, ASK = 0x7FFF0000, 0x80000000, 0x00050000, 0x7FC00000
 DENY = ERRNO | errno.EPERM
 _FOREIGN_ABI = 0x40000000  # x32 calls carry this bit on x86_64
 
@@ -103,8 +103,7 @@ _STREAM_FLAGS = 0o2004000  # SOCK_CLOEXEC | SOCK_NONBLOCK
 Instruction = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True)
-class _Machine:
+class _Machine(NamedTuple):
     audit: int
     landlock: int  # the first of three
     free: dict[str, int]
@@ -113,6 +112,8 @@ class _Machine:
 
 LANDLOCK = 444  # everywhere since the tables were unified
 _CAPSET = {"x86_64": 126, "aarch64": 91}
+_SECCOMP = {"x86_64": 317, "aarch64": 277}
+_SET_MODE_FILTER, _NEW_LISTENER = 1, 8
 
 _MACHINES = {
     "x86_64": _Machine(
@@ -266,6 +267,13 @@ def install_seccomp(program: bytes) -> None:
     """Put this thread, and all that it starts, under the filter `program`; needs no_new_privs."""
     fprog = _SockFprog(len(program) // 8, program)
     prctl("seccomp", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(fprog))
+
+
+def install_seccomp_that_asks(program: bytes) -> int:
+    """As `install_seccomp`, for a filter that asks; gives the descriptor where it does."""
+    fprog = ctypes.byref(_SockFprog(len(program) // 8, program))
+    number = _SECCOMP[platform.machine()]
+    return syscall("seccomp", number, ctypes.c_uint(_SET_MODE_FILTER), ctypes.c_uint(_NEW_LISTENER), fprog)
 
 
 # --- Landlock ---------------------------------------------------------------------------------------------------------

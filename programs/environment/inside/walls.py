@@ -6,8 +6,8 @@ seccomp, always: no sockets, no looking into other processes, no mounts, no name
 allowed.
 
 Without namespaces a command sees the process table of the server, so Landlock must keep its signals inside (version 6,
-Linux 6.12), and calls that change other processes are denied. What Landlock cannot forbid there, and read-only mounts
-would, is to change the mode and the times of files that belong to the server's own user.
+Linux 6.12), and calls that change other processes are denied. What read-only mounts would forbid and Landlock cannot,
+to change the modes, the owners and the times of other files, goes through the warden (`modes`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from . import lockdown
-from .lockdown import ALLOW, DENY, ERRNO, Instruction, answer, equals, is_null, when, without
+from . import lockdown, modes
+from .lockdown import ALLOW, ASK, DENY, ERRNO, Instruction, answer, equals, is_null, low, when, without
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -44,13 +44,19 @@ _DENIED = {
     "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
     "settimeofday": (164, 170), "clock_settime": (227, 112), "adjtimex": (159, 171), "clock_adjtime": (305, 266),
 }  # fmt: skip
-# Calls that reach processes and objects which an own process table and own IPC would hide.
+# Calls that reach what an own process table and own IPC would hide, and read-only mounts protect.
 _DENIED_IN_THE_OPEN = {
     "migrate_pages": (256, 238), "move_pages": (279, 239),
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "msgget": (68, 186), "msgsnd": (69, 189),
     "msgrcv": (70, 188), "msgctl": (71, 187), "semget": (64, 190), "semop": (65, 193), "semctl": (66, 191),
     "semtimedop": (220, 192), "mq_open": (240, 180), "mq_unlink": (241, 181),
+    "file_setattr": (469, 469),
 }  # fmt: skip
+_NOT_SUPPORTED_IN_THE_OPEN = {
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14),
+    "lremovexattr": (198, 15), "fremovexattr": (199, 16), "setxattrat": (463, 463), "removexattrat": (466, 466),
+}  # fmt: skip
+_NOT_THERE_IN_THE_OPEN = {"utime": (132, -1), "utimes": (235, -1), "futimesat": (261, -1)}  # utimensat can do it
 _ON_ITSELF_IN_THE_OPEN = {
     "prlimit64": (302, 261), "sched_setaffinity": (203, 122), "sched_setparam": (142, 118),
     "sched_setscheduler": (144, 119), "sched_setattr": (314, 274),
@@ -59,8 +65,7 @@ _NOT_THERE = {
     "clone3": (435, 435),  # its flags lie in memory, where a filter cannot look; libc falls back to clone
     "io_uring_setup": (425, 425),  # it makes sockets that no filter sees
 }
-_CLONE, _SOCKET, _SOCKETPAIR = (56, 220), (41, 198), (53, 199)
-_SETPRIORITY, _IOPRIO_SET = (141, 140), (251, 30)
+_SET_FLAGS = (0x40086602, 0x40046602, 0x401C5820)  # of a file that may be open for reading only
 _NEW_NAMESPACE = 0x7E020000
 _INET, _INET6, _NETLINK = 2, 10, 16
 
@@ -74,21 +79,35 @@ def seccomp_program(*, network: bool, own_table: bool) -> bytes:
     """
     here = ("x86_64", "aarch64").index(platform.machine())
     body: list[Instruction] = []
-    denied = _DENIED if own_table else _DENIED | _DENIED_IN_THE_OPEN
-    for numbers in denied.values():
-        body += when(numbers[here], [answer(DENY)])
-    for numbers in _NOT_THERE.values():
-        body += when(numbers[here], [answer(ERRNO | errno.ENOSYS)])
+
+    def decide(calls: dict[str, tuple[int, int]], *how: Instruction) -> None:
+        for numbers in calls.values():
+            if numbers[here] >= 0:
+                body.extend(when(numbers[here], list(how)))
+
+    decide(_DENIED, answer(DENY))
+    decide(_NOT_THERE, answer(ERRNO | errno.ENOSYS))
     if not own_table:
-        for numbers in _ON_ITSELF_IN_THE_OPEN.values():
-            body += when(numbers[here], [*is_null(0), answer(ALLOW)])
-        body += when(_SETPRIORITY[here], [*equals(0, 0, 1), *is_null(1), answer(ALLOW)])
-        body += when(_IOPRIO_SET[here], [*equals(0, 1, 2), *is_null(1), answer(ALLOW)])
+        decide(_DENIED_IN_THE_OPEN, answer(DENY))
+        decide(_NOT_SUPPORTED_IN_THE_OPEN, answer(ERRNO | errno.ENOTSUP))
+        decide(_NOT_THERE_IN_THE_OPEN, answer(ERRNO | errno.ENOSYS))
+        decide(_ON_ITSELF_IN_THE_OPEN, *is_null(0), answer(ALLOW))
+        decide({"setpriority": (141, 140)}, *equals(0, 0, 1), *is_null(1), answer(ALLOW))
+        decide({"ioprio_set": (251, 30)}, *equals(0, 1, 2), *is_null(1), answer(ALLOW))
+        decide({"ioctl": (16, 29)}, *_differs(1, *_SET_FLAGS), answer(ALLOW))
+        for number in modes.ASKED.values():
+            body += when(number, [answer(ASK)])
     sockets = [*equals(0, _INET, _INET6, _NETLINK), answer(ALLOW)] if network else [answer(DENY)]
-    body += when(_CLONE[here], [*without(0, _NEW_NAMESPACE), answer(ALLOW)])
-    body += when(_SOCKET[here], sockets)
-    body += when(_SOCKETPAIR[here], [*equals(0, lockdown.UNIX), answer(ALLOW)])
+    decide({"clone": (56, 220)}, *without(0, _NEW_NAMESPACE), answer(ALLOW))
+    decide({"socket": (41, 198)}, *sockets)
+    decide({"socketpair": (53, 199)}, *equals(0, lockdown.UNIX), answer(ALLOW))
     return lockdown.assembled(body, otherwise=ALLOW)
+
+
+def _differs(argument: int, *refused: int) -> list[Instruction]:
+    """Go on when the low half of `argument` is none of `refused`, else deny."""
+    tests = [(lockdown.JEQ, len(refused) - index, 0, value) for index, value in enumerate(refused)]
+    return [low(argument), *tests, (lockdown.JEQ, 1, 1, 0), answer(DENY)]  # either way beyond the denial
 
 
 # --- Landlock ---------------------------------------------------------------------------------------------------------

@@ -116,6 +116,20 @@ async def test_what_cannot_be_an_argument_is_refused(bash: GatewayTool, tmp_path
 
 
 @linux
+async def test_what_this_system_cannot_give_is_told(
+    bash: GatewayTool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not (await call(bash, tmp_path, command="true", workdir="a\0b")).ok
+    (tmp_path / "file").touch()
+    assert "workdir: " in (await call(bash, tmp_path / "file" / "workspace", command="true")).output
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    assert "there is no temporary folder" in (await call(bash, tmp_path, command="true")).output
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    assert "starts no more processes" in (await call(bash, tmp_path, command="true")).output
+
+
+@linux
 async def test_nothing_of_one_call_is_left_for_the_next(bash: GatewayTool, tmp_path: Path) -> None:
     first = await call(bash, tmp_path, command="X=1; cd /usr; mkdir -m 0 $TMPDIR/closed; echo x > $TMPDIR/here")
     assert first.ok

@@ -113,6 +113,13 @@ IN_PYTHON = {
     "change everybody's priority": "os.setpriority(os.PRIO_USER, os.getuid(), 19); os.kill(server, 0)",
     "pin it to a processor": "os.sched_setaffinity(server, {0})",
     "get its signals": "fcntl.fcntl(0, fcntl.F_SETOWN, server); os.kill(server, 0)",
+    "change a mode by descriptor": "os.fchmod(os.open('/usr/bin/env', os.O_RDONLY), 0o777)",
+    "change a mode by a path's descriptor": "os.fchmod(os.open(os.environ['OUT'], os.O_PATH), 0o777)",
+    "change a mode beside a folder": "os.chmod('secret', 0o777, dir_fd=os.open(os.environ['OUT'], os.O_PATH))",
+    "change a mode with the newest call": "call(452, -100, ctypes.addressof(out), 0o777, 0)",
+    "change times by descriptor": "os.utime(os.open('/usr/bin/env', os.O_RDONLY), (0, 0))",
+    "change times with an old call": "x86 and call(132, ctypes.addressof(out), 0) or os.kill(server, 0)",
+    "change a flag": "fcntl.ioctl(os.open('/usr/bin/env', os.O_RDONLY), 0x40086602, bytes(8))",
     "become another user": "os.setuid(12345 if os.getuid() == 0 else 0)",
     "clone into a namespace": "call(56 if x86 else 220, 0x10000000 | 17, 0, 0, 0, 0)",
     "load a program into the kernel": "call(321 if x86 else 280, 0, 0, 0)",
@@ -127,6 +134,7 @@ import ctypes, fcntl, os, platform, resource, signal, socket, time
 libc = ctypes.CDLL(None, use_errno=True)
 x86 = platform.machine() == "x86_64"
 server, port = int(os.environ["SERVER"]), int(os.environ["PORT"])
+out = ctypes.create_string_buffer(os.environ["OUT"].encode() + b"/secret")
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 def call(number, *arguments):
@@ -221,15 +229,49 @@ async def test_nothing_of_the_usual_gets_through(commands: Commands, world: Worl
     await attacked(commands, world, "\n".join(f"({ATTACKS[name]})" for name in (*usual, "leave a daemon")))
 
 
-async def test_modes_and_times_outside_stay_behind_read_only_mounts(commands: Commands, world: World) -> None:
-    if not commands.layers["namespaces"]:
-        pytest.skip("known: Landlock has no right for them")
-    before = (world.outside / "secret").stat()
-    folder = world.outside.stat()
-    await attacked(commands, world, "chmod 777 $OUT/secret $OUT && echo THROUGH; touch -d 2001-01-01 $OUT/secret")
-    after = (world.outside / "secret").stat()
-    assert (after.st_mode, after.st_mtime) == (before.st_mode, before.st_mtime)
-    assert world.outside.stat().st_mode == folder.st_mode
+CHANGES = """
+chmod 777 $OUT/secret && echo THROUGH
+chmod 777 $OUT && echo THROUGH
+(cd $OUT && chmod 777 secret .) && echo THROUGH
+ln -s $OUT/secret door
+chmod 777 door && echo THROUGH
+chmod 777 ../../../../../../..$OUT/secret /proc/self/root$OUT/secret && echo THROUGH
+touch -c -d 2001-01-01 $OUT/secret
+touch -c -d 2001-01-01 $OUT
+chown 1 $OUT/secret && echo THROUGH
+setfattr -n user.mark -v x $OUT/secret && echo THROUGH
+chmod 777 /usr /usr/bin/env /etc/passwd && echo THROUGH
+exec 3< /etc/passwd; chmod 777 /proc/self/fd/3 /dev/fd/3 && echo THROUGH
+true
+"""
+
+
+async def test_modes_owners_and_times_outside_stay_as_they_are(commands: Commands, world: World) -> None:
+    files = (world.outside / "secret", world.outside, Path("/usr"), Path("/usr/bin/env"), Path("/etc/passwd"))
+
+    def told() -> list[tuple[int, int, int, float]]:
+        return [(file.st_mode, file.st_uid, file.st_gid, file.st_mtime) for file in (path.stat() for path in files)]
+
+    before = told()
+    await attacked(commands, world, CHANGES)
+    assert told() == before
+
+
+async def test_modes_and_times_inside_are_the_command_s(commands: Commands, world: World) -> None:
+    ran = await commands.run(
+        "set -e; echo x > file; ln -s file link; mkdir folder; chmod 640 file; stat -c %a file; chmod u+x link;"
+        " stat -c %a file; chmod 700 folder; (cd folder && chmod 750 ../file . && stat -c %a ../file .);"
+        " touch -d 2001-01-01T00:00Z file; stat -c %Y file; touch -h -d 2002-01-01T00:00Z link; stat -c %Y file link;"
+        " exec 3< file; chmod 600 /proc/self/fd/3; stat -c %a file; cp -p file copy; stat -c '%a %Y' copy;"
+        " chown $(id -u):$(id -g) file; tar c file folder | (cd $TMPDIR; tar x; stat -c '%a %Y' file);"
+        " chmod 600 missing || echo missing; rm file; (echo x >&4; stat -L -c %a /dev/fd/4) 4> other",
+        workspace=world.workspace,
+    )
+    assert ran.output.splitlines() == [
+        "640", "740", "750", "750", "978307200", "978307200", "1009843200", "600", "600 978307200", "600 978307200",
+        "chmod: cannot access 'missing': No such file or directory", "missing", "644",
+    ]  # fmt: skip
+    assert ran.code == 0, ran
 
 
 async def test_a_command_without_end_is_killed_with_all_it_started(commands: Commands, world: World) -> None:
