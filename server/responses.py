@@ -8,22 +8,22 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from programs import Message, Sampling, Transcript
-from programs.content import read_content
+from programs import Sampling, Transcript
 from programs.errors import InvalidRequest, NotFound
 from programs.events import Event, RunDone
 from programs.recorded import Recorded
-from programs.transcript import ToolCall, Tools
+from programs.transcript import Tools
 from server.auth import Admitted, Tenant
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
 from server.gateway import Gateway
+from server.items import items_of, read_input, word
 from server.response_events import Answer, ResponseFold, whole
 from server.runs import LiveRun, Runs, replay
 from server.served import served
@@ -36,10 +36,6 @@ router = APIRouter()
 
 _PREFIX = "resp_"
 _OF_RESPONSE = re.compile(r"(?:msg|fc)_([0-9a-f]{32})\d*")  # an item's id tells whose it is
-
-# Items that are a tool's call or result. Others are known by what they hold.
-_CALLS = ("function_call", "custom_tool_call")
-_RESULTS = ("function_call_output", "custom_tool_call_output")
 
 
 class TextFormat(Wire):
@@ -263,7 +259,7 @@ async def input_items(
     else:
         await _kept(request, tenant, response_id)
         transcript = await _store(request).transcript(tenant, response_id, output=False)
-    items = list(_items(transcript))
+    items = list(items_of(transcript))
     if order == "desc":
         items.reverse()
     if after is not None:
@@ -347,7 +343,7 @@ async def _resolved(request: Request, given: str | list[dict[str, Any]], tenant:
     items = []
     for index, item in enumerate(given):
         if item.get("type") == "item_reference":
-            name = _word(item, "id", f"input[{index}]")
+            name = word(item, "id", f"input[{index}]")
             if name.startswith("mcp_"):
                 continue  # as a call of RANTS's own is left out that is sent whole
             of = _OF_RESPONSE.fullmatch(name)
@@ -369,86 +365,6 @@ async def _output(request: Request, response_id: str, tenant: str) -> list[Any]:
         return whole(live.asked, live.events).output
     stored = await _stored(request, tenant, response_id)
     return whole(stored, replay(stored)).output if stored is not None and stored.completed_at is not None else []
-
-
-def read_input(given: str | list[dict[str, Any]], *, sees: bool) -> tuple[Message, ...]:
-    """The messages that the input says.
-
-    A call that follows an assistant's message or another call belongs to the same turn. Items of kinds that say
-    nothing to a model here (reasoning, for example) are left out. `sees` is whether somebody can look at images.
-
-    Raises:
-        InvalidRequest: an item is not readable; `param` says which.
-    """
-    if isinstance(given, str):
-        return (Message(role="user", content=given),) if given else ()
-    messages: list[Message] = []
-    for index, item in enumerate(given):
-        param = f"input[{index}]"
-        kind = item.get("type") or ("message" if "role" in item else None)
-        if kind == "message":
-            messages.append(_read_message(item, param, sees=sees))
-        elif kind in _RESULTS or ("output" in item and "call_id" in item):
-            call_id = _word(item, "call_id", param)
-            text, images = _read_content(item.get("output"), f"{param}.output", sees=sees, result=True)
-            messages.append(Message(role="tool", content=text, tool_call_id=call_id, images=images))
-        elif kind in _CALLS or ("call_id" in item and "name" in item):
-            arguments = item.get("arguments", item.get("input", ""))
-            if not isinstance(arguments, str):
-                raise InvalidRequest(f"{param}.arguments should be JSON as text.", param=f"{param}.arguments")
-            call = ToolCall(id=_word(item, "call_id", param), name=_word(item, "name", param), arguments=arguments)
-            if messages and messages[-1].role == "assistant":
-                calls = (*messages[-1].tool_calls, call)
-                messages[-1] = messages[-1].model_copy(update={"tool_calls": calls})
-            else:
-                messages.append(Message(role="assistant", tool_calls=(call,)))
-        elif kind is None:
-            raise InvalidRequest(f"{param} has neither a type nor a role.", param=param)
-    return tuple(messages)
-
-
-def _read_message(item: dict[str, Any], param: str, *, sees: bool) -> Message:
-    role = item.get("role")
-    if role not in ("system", "developer", "user", "assistant"):
-        raise InvalidRequest(
-            f"{param}.role should be 'system', 'developer', 'user' or 'assistant', not {role!r}.", param=f"{param}.role"
-        )
-    text, images = _read_content(item.get("content"), f"{param}.content", sees=sees)
-    return Message(role=role, content=text, images=images)
-
-
-def _read_content(content: Any, param: str, *, sees: bool, result: bool = False) -> tuple[str, tuple[str, ...]]:
-    parts_are_objects = isinstance(content, list) and all(isinstance(part, dict) for part in content)
-    if not (content is None or isinstance(content, str) or parts_are_objects):
-        raise InvalidRequest(f"{param} should be text or a list of parts.", param=param)
-    return read_content(content, param=param, sees=sees, result=result)
-
-
-def _word(item: Mapping[str, Any], key: str, param: str) -> str:
-    word = item.get(key)
-    if not isinstance(word, str) or not word:
-        raise InvalidRequest(f"{param}.{key} should be text, and not empty.", param=f"{param}.{key}")
-    return word
-
-
-def _items(transcript: Transcript) -> Iterator[dict[str, Any]]:
-    """A transcript as input items; an item's id says where in which conversation it stands."""
-    for message, digest in zip(transcript.messages, transcript.prefixes, strict=True):
-        name = digest.hex()
-        if message.role == "tool":
-            output = {"call_id": message.tool_call_id, "output": message.content, "status": "completed"}
-            yield {"id": f"fco_{name}", "type": "function_call_output", **output}
-            continue
-        if message.content or not message.tool_calls:
-            kind = "output_text" if message.role == "assistant" else "input_text"
-            part: dict[str, Any] = {"type": kind, "text": message.content}
-            if kind == "output_text":
-                part["annotations"] = []
-            said = {"role": message.role, "status": "completed", "content": [part]}
-            yield {"id": f"msg_{name}", "type": "message", **said}
-        for position, call in enumerate(message.tool_calls):
-            made = {"call_id": call.id, "name": call.name, "arguments": call.arguments, "status": "completed"}
-            yield {"id": f"fc_{name}{position:02d}", "type": "function_call", **made}
 
 
 async def _kept(request: Request, tenant: str, response_id: str) -> StoredRun:
