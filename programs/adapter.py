@@ -9,6 +9,8 @@ The prompt is prefix-stable: what was sent in turn n is, byte for byte, the begi
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -19,6 +21,7 @@ from dspy.lm15 import Config, Message, Request, Response
 
 from programs.backends.chat import read_message
 from programs.fences import read_code, write_code
+from programs.literal_calls import literal_calls
 from programs.splitter import join, split, without_thinking
 from programs.transcript import ToolIntent, Usage
 
@@ -70,9 +73,11 @@ class NativeAdapter(dspy.Adapter):  # type: ignore[misc]
         )
 
     def read(self, signature: Any, reply: Response) -> dict[str, Any]:
-        """The fields of a reply: the signature's outputs, with `finish_reason` and `usage` beside them."""
+        """The fields of a reply: the signature's outputs; beside them `written`, `finish_reason` and `usage`."""
+        written = text_of(reply)
         return {
-            **_FORMATS[tuple(signature.output_fields)].read(text_of(reply)),
+            **_FORMATS[tuple(signature.output_fields)].read(written),
+            "written": written,
             "finish_reason": reply.finish_reason,
             "usage": usage_of(reply),
         }
@@ -148,9 +153,26 @@ def _read_code(reply: str) -> dict[str, Any]:
     return {"reasoning": reasoning, "code": code}
 
 
+def _write_calls(said: Fields) -> str:
+    calls = said["tool_calls"]
+    if isinstance(calls, str):
+        return calls
+    written = [{"name": name, "arguments": arguments} for name, arguments in calls]
+    return json.dumps({"tool_calls": written}, ensure_ascii=False)
+
+
+def _read_calls(reply: str) -> dict[str, Any]:
+    """The calls as (name, arguments); the reply itself, where it says none."""
+    words = without_thinking(reply).strip()
+    return {"tool_calls": literal_calls(words) or ([] if _NO_CALLS.fullmatch(words) else words)}
+
+
+_NO_CALLS = re.compile(r"(?:```\w*\s*)?(?:\{\s*\"tool_calls\"\s*:\s*)?\[\s*\]\s*\}?(?:\s*```)?")
+
 _FORMATS = {
     ("text", "tool_intents"): _Format(_write_intents, _read_intents),
     ("reasoning", "code"): _Format(lambda said: write_code(said.get("reasoning") or "", said["code"]), _read_code),
+    ("tool_calls",): _Format(_write_calls, _read_calls),
     ("answer",): _Format(lambda said: said["answer"], lambda reply: {"answer": without_thinking(reply).strip()}),
 }
 

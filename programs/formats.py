@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
-import jsonschema
-import referencing.exceptions
-from jsonschema.validators import validator_for
-
-_NO_SCHEMA = (jsonschema.SchemaError, referencing.exceptions.Unresolvable, re.PatternError, RecursionError)
-"""What is raised for a schema that is none. Nothing can be held to it, and a run that has an answer does not fail."""
+from programs.schemas import UnusableSchema, check, problem
 
 
 def as_text(value: Any) -> str:
@@ -33,11 +27,8 @@ def misfit(text: str, response_format: Mapping[str, Any] | None) -> str | None:
     if response_format["type"] == "json_object":
         return None if isinstance(value, dict) else "it is not a JSON object"
     schema = response_format["json_schema"]["schema"]
-    # With a registry of its own, the validator fetches nothing that the schema may refer to.
-    kind = validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
-        kind.check_schema(schema)
-        first = jsonschema.exceptions.best_match(kind(schema, registry=referencing.Registry()).iter_errors(value))
-    except _NO_SCHEMA:
-        return None
-    return None if first is None else f"{first.json_path}: {first.message[:500]}"
+        check(schema)
+        return problem(value, schema)
+    except UnusableSchema:
+        return None  # nothing can be held to it, and a run that has an answer does not fail

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from programs.errors import InvalidRequest
+from programs.content import read_content
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Context = str | list[dict[str, str]] | list[str]
@@ -31,11 +31,19 @@ class Frozen(BaseModel):
 
 
 class ToolCall(Frozen):
-    """One call of a tool. `arguments` is the JSON text exactly as it was written, so that prompts stay byte-stable."""
+    """One call of a tool.
+
+    Attributes:
+        id: what its result names.
+        name: of the tool.
+        arguments: the JSON text exactly as it was written, so that prompts stay byte-stable.
+        namespace: of the tool, where it has one.
+    """
 
     id: str
     name: str
     arguments: str
+    namespace: str | None = None
 
 
 class ToolIntent(Frozen):
@@ -56,11 +64,13 @@ class Tool(Frozen):
         name: what a call names.
         description: when and how to use it, for a model.
         parameters: the JSON Schema that the arguments of a call must fit.
+        namespace: what the client groups it under; a call repeats it.
     """
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = {}
+    namespace: str | None = None
 
 
 class Tools(Frozen):
@@ -99,6 +109,7 @@ class Message(Frozen):
         tool_calls: the calls an assistant message made.
         tool_call_id: for `role="tool"`, the call that this is the result of; None where no call could be compiled, and
             the content says why.
+        images: URLs (`data:` or `http(s):`) of the images that came with the text.
     """
 
     role: Role
@@ -106,61 +117,37 @@ class Message(Frozen):
     intents: tuple[ToolIntent, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    images: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, chat: Mapping[str, Any], *, param: str = "messages") -> Self:
-        """The message that `chat`, in OpenAI's chat form, says; `content` may be text, parts of text, or null.
+    def read(cls, chat: Mapping[str, Any], *, param: str = "messages", sees: bool = True) -> Self:
+        """The message that `chat`, in OpenAI's chat form, says; `content` may be text, parts of it, or null.
+
+        Args:
+            chat: the message.
+            param: where it stands in the request.
+            sees: whether there is a backend that can look at images.
 
         Raises:
-            InvalidRequest: it holds something that is not text; `param` says where it stands.
+            InvalidRequest: it holds something that cannot be read; `param` says where it stands.
         """
+        is_result = chat["role"] == "tool"
+        text, images = read_content(chat.get("content"), param=f"{param}.content", sees=sees, result=is_result)
         calls = [
             ToolCall(id=call["id"], name=call["function"]["name"], arguments=call["function"]["arguments"])
             for call in chat.get("tool_calls") or ()
         ]
         return cls(
             role=chat["role"],
-            content=read_text(chat.get("content"), param=f"{param}.content"),
+            content=text,
             tool_calls=tuple(calls),
             tool_call_id=chat.get("tool_call_id"),
+            images=images,
         )
 
     def said(self) -> str:
         """The message as canonical JSON: the same words give the same bytes."""
         return self.model_dump_json(exclude_defaults=True)
-
-    def chat(self) -> dict[str, Any]:
-        """The message in OpenAI's chat form, the one that models and demos are written in."""
-        chat: dict[str, Any] = {"role": self.role, "content": self.content}
-        if self.tool_calls:
-            chat["tool_calls"] = [
-                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-                for call in self.tool_calls
-            ]
-        if self.tool_call_id is not None:
-            chat["tool_call_id"] = self.tool_call_id
-        return chat
-
-
-def read_text(content: Any, *, param: str) -> str:
-    """The text of a message's content: a string, null, or a list of parts, each with a `text` (or a `refusal`).
-
-    Raises:
-        InvalidRequest: a part is an image, a file or a sound.
-    """
-    if content is None or isinstance(content, str):
-        return content or ""
-    texts = []
-    for index, part in enumerate(content):
-        text = part.get("text", part.get("refusal"))
-        if not isinstance(text, str):
-            raise InvalidRequest(
-                f"Content of type {part.get('type')!r} cannot be read: no vision backend is configured. Send text.",
-                param=f"{param}[{index}]",
-                code="unsupported_content",
-            )
-        texts.append(text)
-    return "".join(texts)
 
 
 class Transcript(Frozen):
@@ -215,6 +202,14 @@ class Usage(Frozen):
             estimated=self.estimated or other.estimated,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            prompt=self.prompt - other.prompt,
+            completion=self.completion - other.completion,
+            cached=self.cached - other.cached,
+            estimated=self.estimated,
+        )
+
 
 class Sampling(Frozen):
     """How a reply is sampled. None leaves it to the backend's own default.
@@ -252,6 +247,7 @@ class Session:
             nothing but the conversation.
         parent: the session that opened it, or None.
         depth: how many sessions are above it.
+        tools: what it may do besides saying something.
     """
 
     id: str
@@ -259,6 +255,7 @@ class Session:
     context: Context | None = None
     parent: str | None = None
     depth: int = 0
+    tools: Tools = field(default_factory=Tools)
 
     @classmethod
     def asking(cls, name: str, question: str, context: Context | None = None, parent: Session | None = None) -> Self:

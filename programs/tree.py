@@ -21,10 +21,11 @@ from programs.backends import Backends, Role, translate
 from programs.budget import Budget
 from programs.environment import Environment
 from programs.errors import BackendError, ContextTooLong, RantsError
-from programs.events import Event, ModelCalled
+from programs.events import Event, ModelCalled, StepDone, TextDelta, Trajectory, joined
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
 from programs.splitter import without_thinking
+from programs.tools import Caller
 from programs.transcript import FinishReason, Sampling, Session, ToolIntent, Usage, estimate_tokens
 
 _UNKNOWN_WINDOW = 131_072
@@ -32,11 +33,16 @@ _UNKNOWN_ROOT_WINDOW = 32_768
 """Tokens that a model is taken to hold where nobody said how many. What is too much for DIRECT is explored instead; for
 a root LM that is shown too much there is no such way back, and it needs little."""
 
+_IMAGE_TOKENS = 1500  # that an image and its question about take
 _CHILDREN_AT_ONCE = 32
 
 
 def _places() -> defaultdict[int, asyncio.Semaphore]:
     return defaultdict(lambda: asyncio.Semaphore(_CHILDREN_AT_ONCE))
+
+
+async def _at_once() -> None:
+    """Nobody writes anything down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,11 @@ class Tree:
         environment: gives the sandbox, when it is first needed.
         budget: what is left to spend.
         recorded: what an earlier attempt at the run has done.
-        emit: takes each event.
+        tell: takes each event.
+        settled: waits until what was emitted so far is taken note of, and written down where that is wanted.
+        caller: on whose behalf gateway tools run; None where there are none.
+        told: what the events that were emitted, and those that are recorded, have cost.
+        said: the text that the user was given, piece by piece, step by step.
         children: by depth, the places of sessions that may run at once. A session waits for none of its own depth.
     """
 
@@ -70,8 +80,30 @@ class Tree:
     environment: Callable[[], Environment]
     budget: Budget
     recorded: Recorded
-    emit: Callable[[Event], None]
+    tell: Callable[[Event], None]
+    settled: Callable[[], Awaitable[None]] = _at_once
+    caller: Caller | None = None
+    told: Usage = field(default_factory=Usage)
+    said: list[list[str]] = field(default_factory=lambda: [[]])
     children: defaultdict[int, asyncio.Semaphore] = field(default_factory=_places)
+
+    def __post_init__(self) -> None:
+        self.told = self.recorded.spent.usage
+
+    def emit(self, event: Event) -> None:
+        """Tell an event."""
+        if isinstance(event, Trajectory):
+            self.told += event.usage
+        if isinstance(event, TextDelta):
+            self.said[-1].append(event.text)
+        elif isinstance(event, StepDone):
+            self.said.append([])
+        self.tell(event)
+
+    @property
+    def text(self) -> str:
+        """All the text that the user was given."""
+        return joined(map("".join, self.said))
 
     def window(self, role: Role) -> int:
         """Tokens of prompt and reply together that the model of `role` can hold."""
@@ -152,16 +184,41 @@ class Tree:
 
         return await self._recorded_call(session, turn, prompt, call)
 
+    async def look(self, session: str, turn: int, prompt: str, predictor: dspy.Predict, message: LazyChat) -> str:
+        """What the vision backend sees.
+
+        Args:
+            session: whose image it is.
+            turn: of code that asks; 0 where the image is told in the conversation.
+            prompt: the image's name, and the question.
+            predictor: what is asked.
+            message: gives the user's message with the image, once it is needed.
+
+        Raises:
+            BudgetSpent, BackendError: it was not asked, or failed.
+        """
+
+        async def call() -> tuple[str, Usage]:
+            reply = await self.predict("vision", predictor, tokens=_IMAGE_TOKENS, config={}, messages=[await message()])
+            return reply.answer, reply.usage
+
+        return await self._recorded_call(session, turn, prompt, call, role="vision")
+
     async def _recorded_call(
-        self, session: str, turn: int, prompt: str, call: Callable[[], Awaitable[tuple[str, Usage]]]
+        self,
+        session: str,
+        turn: int,
+        prompt: str,
+        call: Callable[[], Awaitable[tuple[str, Usage]]],
+        role: Role = "sub_lm",
     ) -> str:
         """The recorded reply, or failure; else that of `call`, which is then told."""
         if (known := self.recorded.called(session, turn, prompt)) is not None:
             if known.reply is not None:
                 return known.reply
-            if turn == 0 and self.recorded.opened(session):
+            if turn == 0 and role != "vision" and self.recorded.opened(session):
                 raise ContextTooLong(known.error or "")  # for one call: this child has then explored
-            raise BackendError(known.error or "", backend="sub_lm")
+            raise BackendError(known.error or "", backend=role)
         at, start = time.time(), time.perf_counter()
         reply, failure, usage = None, None, Usage()
         try:
@@ -175,6 +232,8 @@ class Tree:
                 self.emit(ModelCalled(session, turn, prompt, reply, failure, usage, at, seconds))
         return reply
 
+
+type LazyChat = Callable[[], Awaitable[dict[str, Any]]]
 
 type Recurse = Callable[[Session, Tree], Awaitable[Answer]]
 """Answers a session of the tree: the loop itself."""

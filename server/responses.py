@@ -15,17 +15,20 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from programs import Message, Sampling, Transcript
+from programs.content import read_content
 from programs.errors import InvalidRequest, NotFound
 from programs.events import Event, RunDone
 from programs.recorded import Recorded
-from programs.transcript import ToolCall, read_text
+from programs.transcript import ToolCall, Tools
 from server.auth import Admitted, Tenant
-from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text, refuse_forced_tools
-from server.response_events import Answer, ResponseFold
-from server.runs import LiveRun, Runs, ending, replay
+from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
+from server.gateway import Gateway
+from server.response_events import Answer, ResponseFold, whole
+from server.runs import LiveRun, Runs, replay
 from server.served import served
 from server.settings import Settings
 from server.sse import EventStream, unless_gone
+from server.tools import read_tools
 from store import Finished, Run, Store, StoredRun
 
 router = APIRouter()
@@ -143,7 +146,9 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
     """Answer, whole or streamed, now or in the background."""
     name: str = request.app.state.settings.rlm.rants_one.name
     served(request, body.model if body.model is not None else name)
-    refuse_forced_tools(body.tool_choice)
+    gateway: Gateway = request.app.state.gateway
+    ours = gateway.offered(request)
+    tools = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls, gateway=ours, always=gateway.always)
     if body.background and body.store is False:
         raise InvalidRequest(
             "A background response has to be stored: leave out store, or set it to true.", param="store"
@@ -153,6 +158,7 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
     asked = {
         "echo": body.echo(settings.models.generator.parameters),
         "sampling": sampling.model_dump(mode="json", exclude_defaults=True),
+        **({"tools": tools.model_dump(mode="json")} if body.background else {}),
     }
     run = await _runs(request).start(
         Run(
@@ -167,22 +173,23 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
             transcript=await _conversation(request, body, tenant),
         ),
         sampling,
+        tools,
         instructions=body.instructions,
         kept=body.store is not False,
     )
     if body.background:
         if body.stream:
             return EventStream(_frames(run.asked, run.follow()), hung_up=_nothing)
-        return _object(ResponseFold(run.asked).queued())
+        return _object(whole(run.asked, ()))
     try:
         if body.stream:
             await unless_gone(request, run.begun())
             return EventStream(_frames(run.asked, run.follow()), hung_up=run.cancel)
-        done = await unless_gone(request, run.finished())
+        await unless_gone(request, run.finished())
     except BaseException:
         run.cancel()
         raise
-    return _object(ResponseFold(run.asked).answer(done))
+    return _object(whole(run.asked, run.events))
 
 
 @router.get("/v1/responses/{response_id}", response_model=None)
@@ -198,16 +205,16 @@ async def get(
     if live is not None:
         if stream:
             return EventStream(_frames(live.asked, live.follow(), after=starting_after), hung_up=_nothing)
-        return _object(ResponseFold(live.asked).so_far(live.events))
+        return _object(whole(live.asked, live.events))
     stored = await _kept(request, tenant, response_id)
     if stored.completed_at is None:
         if stream:
             raise InvalidRequest(f"Response {response_id!r} is written by another process: read it without stream.")
-        return _object(ResponseFold(stored).queued())
+        return _object(whole(stored, ()))
     if stream:
         events = _each(replay(stored))
         return EventStream(_frames(stored, events, after=starting_after), hung_up=_nothing)
-    return _object(ResponseFold(stored).answer(ending(stored)))
+    return _object(whole(stored, replay(stored)))
 
 
 @router.delete("/v1/responses/{response_id}", response_model=None)
@@ -227,13 +234,14 @@ async def cancel(request: Request, response_id: str, tenant: Tenant) -> Response
     if live is not None:
         if not live.asked.background:
             raise InvalidRequest("Only a background response can be cancelled by its id.", param="response_id")
-        return _object(ResponseFold(live.asked).answer(await _stop(live)))
+        await _stop(live)
+        return _object(whole(live.asked, live.events))
     stored = await _kept(request, tenant, response_id)
     if not stored.background:
         raise InvalidRequest("Only a background response can be cancelled by its id.", param="response_id")
     if stored.completed_at is None:
         raise InvalidRequest(f"Response {response_id!r} is written by another process: only that one can stop it.")
-    return _object(ResponseFold(stored).answer(ending(stored)))
+    return _object(whole(stored, replay(stored)))
 
 
 @router.get("/v1/responses/{response_id}/input_items")
@@ -294,7 +302,10 @@ async def go_on(runs: Runs, store: Store) -> None:
             transcript=await store.transcript(stored.tenant, stored.id, output=False),
         )
         sampling = Sampling.model_validate(stored.request["sampling"])
-        runs.go_on(asked, sampling, instructions=stored.request["echo"]["instructions"], recorded=recorded)
+        echo = stored.request["echo"]
+        tools = Tools.model_validate(stored.request["tools"])
+        session = stored.session
+        runs.go_on(asked, sampling, tools, instructions=echo["instructions"], session=session, recorded=recorded)
 
 
 async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -> Transcript:
@@ -304,7 +315,7 @@ async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -
         NotFound: there is no such previous response.
         InvalidRequest: it is still being written, or nothing at all is said.
     """
-    said = read_input(body.input)
+    said = read_input(body.input, sees=request.app.state.sees)
     if body.previous_response_id is None:
         if not said and not body.instructions:
             raise InvalidRequest("input is missing: say something.", param="input", code="missing_required_parameter")
@@ -322,11 +333,11 @@ async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -
     return before.append(*said)
 
 
-def read_input(given: str | list[dict[str, Any]]) -> tuple[Message, ...]:
+def read_input(given: str | list[dict[str, Any]], *, sees: bool) -> tuple[Message, ...]:
     """The messages that the input says.
 
     A call that follows an assistant's message or another call belongs to the same turn. Items of kinds that say
-    nothing to a model here (reasoning, for example) are left out.
+    nothing to a model here (reasoning, for example) are left out. `sees` is whether somebody can look at images.
 
     Raises:
         InvalidRequest: an item is not readable; `param` says which.
@@ -338,11 +349,11 @@ def read_input(given: str | list[dict[str, Any]]) -> tuple[Message, ...]:
         param = f"input[{index}]"
         kind = item.get("type") or ("message" if "role" in item else None)
         if kind == "message":
-            messages.append(_read_message(item, param))
+            messages.append(_read_message(item, param, sees=sees))
         elif kind in _RESULTS or ("output" in item and "call_id" in item):
             call_id = _word(item, "call_id", param)
-            content = _read_content(item.get("output"), f"{param}.output")
-            messages.append(Message(role="tool", content=content, tool_call_id=call_id))
+            text, images = _read_content(item.get("output"), f"{param}.output", sees=sees, result=True)
+            messages.append(Message(role="tool", content=text, tool_call_id=call_id, images=images))
         elif kind in _CALLS or ("call_id" in item and "name" in item):
             arguments = item.get("arguments", item.get("input", ""))
             if not isinstance(arguments, str):
@@ -362,20 +373,21 @@ def read_input(given: str | list[dict[str, Any]]) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def _read_message(item: dict[str, Any], param: str) -> Message:
+def _read_message(item: dict[str, Any], param: str, *, sees: bool) -> Message:
     role = item.get("role")
     if role not in ("system", "developer", "user", "assistant"):
         raise InvalidRequest(
             f"{param}.role should be 'system', 'developer', 'user' or 'assistant', not {role!r}.", param=f"{param}.role"
         )
-    return Message(role=role, content=_read_content(item.get("content"), f"{param}.content"))
+    text, images = _read_content(item.get("content"), f"{param}.content", sees=sees)
+    return Message(role=role, content=text, images=images)
 
 
-def _read_content(content: Any, param: str) -> str:
+def _read_content(content: Any, param: str, *, sees: bool, result: bool = False) -> tuple[str, tuple[str, ...]]:
     parts_are_objects = isinstance(content, list) and all(isinstance(part, dict) for part in content)
     if not (content is None or isinstance(content, str) or parts_are_objects):
         raise InvalidRequest(f"{param} should be text or a list of parts.", param=param)
-    return read_text(content, param=param)
+    return read_content(content, param=param, sees=sees, result=result)
 
 
 def _word(item: Mapping[str, Any], key: str, param: str) -> str:
@@ -428,12 +440,10 @@ async def _stored(request: Request, tenant: str, response_id: str) -> StoredRun 
     return await _store(request).run(tenant, response_id) if response_id.startswith(_PREFIX) else None
 
 
-async def _stop(live: LiveRun) -> RunDone:
+async def _stop(live: LiveRun) -> None:
     live.cancel()
-    while (done := live.done) is None:
-        async for _ in live.follow():
-            pass
-    return done
+    async for _ in live.follow():
+        pass
 
 
 async def _frames(

@@ -1,6 +1,6 @@
 """Gateway tools: what RANTS itself can do in its workspace and beyond. One file a family; the registry joins them."""
 
-from programs.tools.protocol import Caller, Execute, Execution, GatewayTool, Result, Todos
+from programs.tools.protocol import Caller, Execute, Execution, GatewayTool, Result, Runner, Todos
 from programs.tools.registry import Registry, workspace_tools
 from programs.tools.workspace import Workspace, tenant_folder
 
@@ -11,6 +11,7 @@ __all__ = [
     "GatewayTool",
     "Registry",
     "Result",
+    "Runner",
     "Todos",
     "Workspace",
     "tenant_folder",

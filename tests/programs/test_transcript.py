@@ -35,15 +35,13 @@ def test_appending_leaves_the_transcript_as_it_was() -> None:
     assert after.prefixes[0] == before.prefixes[0]
 
 
-def test_messages_in_chat_form_survive_the_way_in_and_out() -> None:
-    call = {"id": "call_1", "type": "function", "function": {"name": "read", "arguments": '{"b":1,  "a":2}'}}
-    chat: list[dict[str, object]] = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "hi"},
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "content": "42", "tool_call_id": "call_1"},
-    ]
-    assert [Message.read(message).chat() for message in chat] == chat
+def test_a_message_in_chat_form_is_read_whole() -> None:
+    arguments = '{"b":1,  "a":2}'
+    call = {"id": "call_1", "type": "function", "function": {"name": "read", "arguments": arguments}}
+    called = Message.read({"role": "assistant", "content": None, "tool_calls": [call]})
+    assert called == Message(role="assistant", tool_calls=(ToolCall(id="call_1", name="read", arguments=arguments),))
+    result = Message.read({"role": "tool", "content": "42", "tool_call_id": "call_1"})
+    assert result == Message(role="tool", content="42", tool_call_id="call_1")
 
 
 def test_null_and_multipart_content_are_text() -> None:
@@ -52,11 +50,14 @@ def test_null_and_multipart_content_are_text() -> None:
     assert Message.read({"role": "user", "content": parts}).content == "abc"
 
 
-def test_content_that_is_not_text_is_refused_by_its_place() -> None:
+def test_an_image_is_refused_by_its_place_where_nobody_can_see_it() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}}
+    said = {"role": "user", "content": [{"type": "text", "text": "see"}, image]}
     with pytest.raises(InvalidRequest) as caught:
-        Message.read({"role": "user", "content": [{"type": "text", "text": "see"}, image]}, param="messages[3]")
+        Message.read(said, param="messages[3]", sees=False)
     assert caught.value.param == "messages[3].content[1]"
+    seen = Message.read(said)
+    assert (seen.content, seen.images) == ("see", ("https://example.org/cat.png",))
 
 
 def test_tool_calls_are_kept_as_they_were_written() -> None:

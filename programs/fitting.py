@@ -1,0 +1,90 @@
+"""Calls as a model wrote them, made into calls that fit their tools' schemas; or what is wrong with them, in words."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from programs.blocks import spliced, unused
+from programs.coercion import coerced
+from programs.literal_calls import Call
+from programs.schemas import UnusableSchema, problem
+from programs.transcript import Tool, ToolCall
+
+
+class Misfit(Exception):
+    """A call does not fit. `str(error)` tells the model what is wrong."""
+
+
+def fitted(calls: Sequence[Call], tools: Sequence[Tool], blocks: Mapping[str, str]) -> tuple[ToolCall, ...]:
+    """The calls with their blocks in place; of those that say the same, one.
+
+    Args:
+        calls: as they were written.
+        tools: what may be called.
+        blocks: verbatim texts that arguments may refer to. None of them may be lost.
+
+    Raises:
+        Misfit: one of them does not fit its tool's schema, or names no tool; or a block is in none.
+    """
+    made: dict[tuple[str | None, str, str], ToolCall] = {}
+    said = []
+    for name, written in calls:
+        tool = _named(name, tools)
+        arguments = coerced(spliced(written if written is not None else {}, blocks), _schema(tool))
+        text = _text(tool, arguments)
+        call = ToolCall(id=f"call_{uuid.uuid4().hex[:24]}", name=tool.name, arguments=text, namespace=tool.namespace)
+        made.setdefault((tool.namespace, tool.name, text), call)
+        said.append(arguments)
+    if lost := unused(said, blocks):
+        refer = ", ".join(f'{{"$block": "{name}"}}' for name in lost)
+        raise Misfit(f"The text of {refer} is in none of the arguments.")
+    return tuple(made.values())
+
+
+def _text(tool: Tool, arguments: Any) -> str:
+    """The arguments as JSON text.
+
+    Raises:
+        Misfit: they do not fit, or are no JSON.
+    """
+    wrong: str | None = "$: the arguments are no object"
+    try:
+        if isinstance(arguments, dict):
+            wrong = problem(arguments, _schema(tool))
+        text = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except UnusableSchema as error:
+        wrong = f"its schema cannot be used: {error}"
+    except UnicodeEncodeError:
+        wrong = "$: half of a surrogate pair is no text"
+    except (ValueError, RecursionError):
+        wrong = "$: NaN, Infinity and endless nesting are no JSON"
+    if wrong:
+        raise Misfit(f"The arguments of {tool.name} do not fit: {wrong}")
+    return text
+
+
+def _schema(tool: Tool) -> Mapping[str, Any]:
+    return tool.parameters or {"type": "object"}
+
+
+def _named(name: str, tools: Sequence[Tool]) -> Tool:
+    """The tool that a model means by `name`: also where it writes it in another case, or with a prefix.
+
+    Raises:
+        Misfit: there is none, or more than one.
+    """
+    for tool in tools:
+        if tool.name == name:
+            return tool
+    alike = [tool for tool in tools if _plain(tool.name) == _plain(name)]
+    if len(alike) != 1:
+        raise Misfit(f"There is no tool {name!r}. There are: {', '.join(tool.name for tool in tools)}.")
+    return alike[0]
+
+
+def _plain(name: str) -> str:
+    return name.rpartition(".")[2].lower().replace("-", "_")

@@ -1,0 +1,248 @@
+"""From what a model wants done, in plain English, to calls that fit the tools' schemas.
+
+    intent ──literal call?──yes──> validate ──fits──────────────────────────────> calls
+       │no                            │misfit
+       └──> shortlist ──> compile ──> validate ──misfit──> one repair ──> validate ──misfit──> `invalid`, or a problem
+
+A call that comes out of here fits its tool's schema, always: what cannot be made to fit becomes a problem in words,
+which the model that wanted it can react to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+
+from programs.adapter import NativeAdapter
+from programs.backends import Backends, run_sync
+from programs.blocks import told
+from programs.budget import Budget
+from programs.compiler_demonstrations import DEMONSTRATIONS
+from programs.environment import shared
+from programs.errors import BackendRejected
+from programs.fitting import Misfit, fitted
+from programs.grammar import calls_schema
+from programs.literal_calls import Call, literal_calls
+from programs.recorded import Recorded
+from programs.settings import LoopSettings
+from programs.tool_outline import full
+from programs.transcript import Message, Sampling, Tool, ToolCall, ToolIntent, Tools, estimate_tokens
+from programs.tree import Tree
+from signatures import CompileTools
+
+_TOOLS_SHARE = 1 / 3  # of the window: what the tools may take; beyond, only the likely ones are shown
+_REPLY_SHARE = 1 / 4
+_LONGEST_REPLY = 4096  # tokens
+_SAID = 400  # characters shown of what was said last
+_INVALID = "invalid"
+_WORD = re.compile(r"[a-z]+|\d+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What an intent was compiled to: calls, or the problem, in words, why there are none."""
+
+    calls: tuple[ToolCall, ...] = ()
+    problem: str | None = None
+
+
+class ToolCompiler(dspy.Module):  # type: ignore[misc]
+    """Compiles intents. Its demonstrations are native turns, and optimised like any others.
+
+    Args:
+        backends: the models by role, for a compiler that is called by itself; one inside RANTS takes those of the run.
+    """
+
+    def __init__(self, backends: Backends | None = None) -> None:
+        super().__init__()
+        self.backends = backends
+        self.compile = dspy.Predict(CompileTools)
+        self.compile.demos = list(DEMONSTRATIONS)
+
+    def forward(self, **inputs: Any) -> dspy.Prediction:
+        """`aforward` for code that is not async."""
+        return run_sync(self.aforward(**inputs))
+
+    async def aforward(
+        self, intent: str | ToolIntent, tools: Sequence[Tool] | Tools, messages: Sequence[Message] = ()
+    ) -> dspy.Prediction:
+        """Compile one intent by itself.
+
+        Args:
+            intent: what is wanted, in plain English; with its blocks, where it has some.
+            tools: what may be called.
+            messages: what was said before.
+
+        Returns:
+            A prediction with `calls`, `problem` and `usage`.
+
+        Raises:
+            BackendError: the compiler did not answer as it should.
+        """
+        wanted = intent if isinstance(intent, ToolIntent) else ToolIntent(text=intent)
+        offered = tools if isinstance(tools, Tools) else Tools(client=tuple(tools))
+        settings = LoopSettings()
+        tree = Tree(
+            backends=self.backends,
+            settings=settings,
+            sampling=Sampling(),
+            environment=lambda: shared(settings.environment),
+            budget=Budget(settings.budget),
+            recorded=Recorded(),
+            tell=lambda _: None,
+        )
+        with dspy.context(adapter=NativeAdapter()):
+            compiled = await self.calls(wanted, offered, messages, tree)
+        return dspy.Prediction(calls=compiled.calls, problem=compiled.problem, usage=tree.budget.usage)
+
+    async def calls(self, intent: ToolIntent, tools: Tools, messages: Sequence[Message], tree: Tree) -> Compiled:
+        """Compile one intent of a session.
+
+        Args:
+            intent: what is wanted.
+            tools: what the session is offered.
+            messages: what was said before.
+            tree: the run's.
+
+        Raises:
+            BudgetSpent, BackendError: the compiler was not asked, or failed.
+        """
+        if not intent.complete:
+            name = next(reversed(intent.blocks), "")
+            return Compiled(problem=f"The reply ended inside the block {name}: no >>>{name} closed it.")
+        return await _Compilation(self.compile, intent, tools, messages, tree).run()
+
+
+class _Compilation:
+    """One intent on its way."""
+
+    def __init__(
+        self, predictor: dspy.Predict, intent: ToolIntent, tools: Tools, messages: Sequence[Message], tree: Tree
+    ) -> None:
+        self._predictor = predictor
+        self._intent = intent
+        self._tools = tools
+        self._tree = tree
+        self._window = tree.window("tool_compiler")
+        self._callable = [tool for tool in tools.offered if tools.named in (None, tool.name)]
+        self._shown = shortlist(intent.text, self._callable, int(self._window * _TOOLS_SHARE))
+        self._asked = {"tools": "\n".join(map(full, self._shown)), "conversation": _said(messages)}
+        self._asked["intent"] = _wanted(intent)
+
+    async def run(self) -> Compiled:
+        """Take the calls that the intent itself writes out; else ask, at most twice."""
+        wrong, history = "", list[dict[str, Any]]()
+        if written := literal_calls(self._intent.text):
+            try:
+                return await self._fitted(written)
+            except Misfit as misfit:
+                wrong, history = str(misfit), [self._try(written)]
+        for _ in range(2 - len(history)):
+            raw = (await self._reply(history, wrong)).tool_calls
+            if not raw and self._tools.choice != "required":
+                return self._none(f"None of the tools does this: {self._intent.text}")
+            try:
+                return await self._fitted(raw)
+            except Misfit as misfit:
+                wrong, history = str(misfit), [self._try(raw)]
+        return self._none(wrong)
+
+    async def _fitted(self, written: Sequence[Call] | str) -> Compiled:
+        """The calls, in place.
+
+        Raises:
+            Misfit: they do not fit.
+        """
+        if isinstance(written, str) or not written:
+            raise Misfit("The reply is not the JSON object that was asked for.")
+        calls = await asyncio.to_thread(fitted, written, self._callable, self._intent.blocks)
+        return Compiled(calls if self._tools.parallel else calls[:1])
+
+    def _none(self, wrong: str) -> Compiled:
+        """What is made of an intent that cannot be compiled: a call that says so, where there is a tool for that."""
+        told = [(_INVALID, {"tool": "", "error": wrong})]
+        try:
+            return Compiled(fitted(told, [tool for tool in self._callable if tool.name == _INVALID], {}))
+        except Misfit:
+            return Compiled(problem=wrong)
+
+    def _try(self, written: Sequence[Call] | str) -> dict[str, Any]:
+        """A try as a turn of the conversation with the compiler."""
+        return {**self._asked, "tool_calls": written}
+
+    async def _reply(self, history: list[dict[str, Any]], wrong: str) -> dspy.Prediction:
+        """One call of the model, held to the schema where it can be."""
+        inputs: dict[str, Any] = self._asked
+        if history:
+            inputs = {"history": dspy.History(messages=history), "problem": f"This cannot be used. {wrong}"}
+        config: dict[str, Any] = {
+            "temperature": 0.0,
+            "max_tokens": min(_LONGEST_REPLY, int(self._window * _REPLY_SHARE)),
+        }
+        backends = self._tree.backends
+        if backends is None or backends.can("tool_compiler", "json_schema"):
+            required = self._tools.choice == "required"
+            schema = calls_schema(self._shown, self._intent.blocks, required=required, parallel=self._tools.parallel)
+            config["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "tool_calls", "schema": schema},
+            }
+        tokens = sum(estimate_tokens(str(value)) for value in inputs.values())
+        while True:
+            try:
+                return await self._tree.predict(
+                    "tool_compiler", self._predictor, tokens=tokens, config=config, **inputs
+                )
+            except BackendRejected:
+                # Some backends know less of JSON Schema than they say. What is written is checked all the same.
+                if config.pop("response_format", None) is None:
+                    raise
+
+
+def shortlist(intent: str, tools: Sequence[Tool], room: int) -> list[Tool]:
+    """The tools that `intent` may mean, in their order: all of them, where what is told of them takes `room` tokens.
+
+    Else those that share the rarest words with it, and any that it names.
+    """
+    sizes = [estimate_tokens(full(tool)) for tool in tools]
+    if sum(sizes) <= room:
+        return list(tools)
+    wanted = Counter(_words(intent))
+    said = [set(_words(f"{tool.name} {tool.description}")) for tool in tools]
+    spread = Counter(word for words in said for word in words)
+    scores = []
+    for tool, words in zip(tools, said, strict=True):
+        named = set(_words(tool.name))
+        score = sum((3 if word in named else 1) / spread[word] for word in words & wanted.keys())
+        scores.append(score + len(tools) * (tool.name in intent))
+    left, kept = room, set[int]()
+    for index in sorted(range(len(tools)), key=lambda index: -scores[index]):
+        if not kept or sizes[index] <= left:
+            kept.add(index)
+            left -= sizes[index]
+    return [tool for index, tool in enumerate(tools) if index in kept]
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(_CAMEL.sub(" ", text).lower())
+
+
+def _wanted(intent: ToolIntent) -> str:
+    return f"Wanted: {intent.text}\n{told(intent.blocks)}" if intent.blocks else f"Wanted: {intent.text}"
+
+
+def _said(messages: Sequence[Message]) -> str:
+    """What was said last, short: the user's words, and the last result."""
+    lines = []
+    for role, name in (("user", "The user said"), ("tool", "The last result was")):
+        last = next((message.content for message in reversed(messages) if message.role == role), "")
+        if last.strip():
+            lines.append(f"{name}: {last[:_SAID].strip()}{' ...' if len(last) > _SAID else ''}")
+    return "\n".join(lines)

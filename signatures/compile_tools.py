@@ -1,0 +1,29 @@
+"""`CompileTools`: from what is wanted, in plain English, to calls of tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dspy
+
+
+class CompileTools(dspy.Signature):  # type: ignore[misc]
+    """You turn what is wanted into calls of the tools that are listed.
+
+    Reply with one JSON object: {"tool_calls": [{"name": "...", "arguments": {...}}]}. One call for each thing that is
+    wanted, in order. No call at all, {"tool_calls": []}, where no tool does it.
+
+    Copy values exactly as they are written. Leave out arguments that are optional and not spoken of. Text that is given
+    as a block is never copied: write {"$block": "NAME"} in its place.
+    """
+
+    tools: str = dspy.InputField(desc="the tools: name, arguments with their types, what each is for")
+    conversation: str = dspy.InputField(desc="what was said last, shortened: what words like `it` refer to", default="")
+    intent: str = dspy.InputField(desc="what is wanted, and the names, sizes and first lines of the blocks it has")
+    history: dspy.History = dspy.InputField(
+        desc="a first try at this: tools, conversation, intent and the reply", default=dspy.History(messages=[])
+    )
+    problem: str = dspy.InputField(desc="why the first try cannot be used", default="")
+    tool_calls: Any = dspy.OutputField(
+        desc="the calls, each a pair of name and arguments; text where the reply is no JSON"
+    )
