@@ -35,6 +35,7 @@ from programs.explore import Explore
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
 from programs.splitter import split
+from programs.together import together
 from programs.tool_compiler import ToolCompiler
 from programs.tool_outline import telling
 from programs.tools import Caller, Runner
@@ -254,12 +255,8 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         answer = await self._answer(named, tree)
         intents = answer.intents if session.tools.parallel else answer.intents[:1]
         said = session.transcript.messages
-        compiled = await asyncio.gather(
-            *(
-                self.tool_compiler.calls(intent, session.tools, said, tree)
-                for intent in intents
-                if session.tools.offered
-            )
+        compiled = await together(
+            self.tool_compiler.calls(intent, session.tools, said, tree) for intent in intents if session.tools.offered
         )
         problems = [one.problem for one in compiled if one.problem is not None]
         return StepDone(
