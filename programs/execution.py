@@ -41,7 +41,9 @@ async def _execute(  # noqa: PLR0917
 
     async def task(name: str, question: str) -> str:
         child = Session.asking(f"{session.id}/{name}", question, parent=session)
-        return (await steps(replace(child, tools=Tools(gateway=session.tools.gateway)), tree)).text
+        deeper = child.depth < tree.settings.max_depth
+        gateway = tuple(tool for tool in session.tools.gateway if deeper or tool.name != "task")
+        return (await steps(replace(child, tools=Tools(gateway=gateway)), tree)).text
 
     at, start = time.time(), time.perf_counter()
     match tree.recorded.tool(session.id, call.id):
