@@ -168,29 +168,6 @@ class LoopSettings(Section):
     limits: Limits = Limits()
 
 
-class ToolSettings(Section):
-    """The gateway tools, which RANTS executes itself.
-
-    Attributes:
-        workspace: the folder that they may touch. With authentication each tenant has a folder of its own in it.
-        gateway: which of them there are, by name; None for all.
-        output_chars: the longest output that a model is shown; what is longer is kept in a file, and its head and its
-            tail are shown.
-        search_seconds: how long `grep` and `codesearch` may take.
-        skills: folders whose folders hold a `SKILL.md` each.
-    """
-
-    workspace: Path = Path("var/workspace")
-    gateway: frozenset[str] | None = None
-    output_chars: int = Field(default=30_000, ge=1000)
-    search_seconds: float = Field(default=20.0, gt=0)
-    skills: tuple[Path, ...] = ()
-
-
-MODELS_FOLDER = Path("~/.cache/rants/models")
-"""Where `rants pull` puts weights and the embedded backend looks for a name that is not a path."""
-
-
 class BashSettings(Section):
     """The `bash` tool, whose commands can write the workspace and a private temporary folder, and nothing else.
 
@@ -269,3 +246,34 @@ class MCPServerSettings(Section):
         if bool(self.command) == bool(self.url):
             raise ValueError("an MCP server needs either a command or a url")
         return self
+
+
+class ToolSettings(Section):
+    """The gateway tools, which RANTS executes itself.
+
+    Attributes:
+        workspace: the folder that they may touch. With authentication each tenant has a folder of its own in it.
+        gateway: which of them there are, by name; None for all.
+        output_chars: the longest output that a model is shown; what is longer is kept in a file, and its head and its
+            tail are shown.
+        search_seconds: how long `grep` and `codesearch` may take.
+        skills: folders whose folders hold a `SKILL.md` each.
+        offered: the tools that a request over `/v1/responses` is offered also where it does not ask for any.
+        bash: of the tool `bash`.
+        web: of `webfetch` and `websearch`.
+        mcp: servers of the Model Context Protocol, under the label that their tools' names begin with.
+    """
+
+    workspace: Path = Path("var/workspace")
+    gateway: frozenset[str] | None = None
+    output_chars: int = Field(default=30_000, ge=1000)
+    search_seconds: float = Field(default=20.0, gt=0)
+    skills: tuple[Path, ...] = ()
+    offered: frozenset[str] = frozenset()
+    bash: BashSettings = BashSettings()
+    web: WebSettings = WebSettings()
+    mcp: dict[str, MCPServerSettings] = {}
+
+
+MODELS_FOLDER = Path("~/.cache/rants/models")
+"""Where `rants pull` puts weights and the embedded backend looks for a name that is not a path."""

@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any, Literal
-
-import jsonschema
-import referencing
+from typing import Literal
 
 from programs.errors import ConfigurationError, ToolFailed
+from programs.schemas import UnusableSchema, problem
 from programs.settings import ToolSettings
 from programs.tools.batches import batch_tools
 from programs.tools.edits import edit_tools
@@ -66,13 +64,20 @@ class Registry:
     Args:
         tools: all that there are; those that `settings.gateway` does not name are left out.
         settings: which are used, and how long an output may be.
+        more: gives the tools that come and go: those of MCP servers. One whose name is taken is left out.
 
     Raises:
         ConfigurationError: two have the same name, or the settings name one that cannot be.
     """
 
-    def __init__(self, tools: Iterable[GatewayTool], settings: ToolSettings) -> None:
+    def __init__(
+        self,
+        tools: Iterable[GatewayTool],
+        settings: ToolSettings,
+        more: Callable[[], Iterable[GatewayTool]] = tuple,
+    ) -> None:
         self._settings = settings
+        self._more = more
         self._tools: dict[str, GatewayTool] = {}
         for tool in (*tools, *batch_tools(self._part)):
             if tool.name in self._tools:
@@ -80,13 +85,23 @@ class Registry:
             self._tools[tool.name] = tool
         wanted = settings.gateway
         if wanted is not None:
-            if unknown := sorted(wanted - BUILT_IN - self._tools.keys()):
+            unknown = sorted(
+                name
+                for name in wanted - BUILT_IN - self._tools.keys()
+                if not name.startswith(tuple(f"{label}_" for label in settings.mcp))
+            )
+            if unknown:
                 known = ", ".join(sorted(BUILT_IN | self._tools.keys()))
                 raise ConfigurationError(f"tools.gateway: there is no tool {unknown[0]!r}; there are {known}")
             self._tools = {name: tool for name, tool in self._tools.items() if name in wanted or tool.hidden}
 
+    def _all(self) -> dict[str, GatewayTool]:
+        wanted = self._settings.gateway
+        late = {tool.name: tool for tool in self._more() if wanted is None or tool.name in wanted}
+        return late | self._tools
+
     def __contains__(self, name: object) -> bool:
-        return name in self._tools
+        return name in self._all()
 
     def __getitem__(self, name: str) -> GatewayTool:
         """The tool of that name.
@@ -94,7 +109,7 @@ class Registry:
         Raises:
             KeyError: there is none.
         """
-        return self._tools[name]
+        return self._all()[name]
 
     def offered(self, names: Collection[str] | None = None, *, changes: bool, tasks: bool = True) -> tuple[Tool, ...]:
         """What a session may be offered.
@@ -106,7 +121,7 @@ class Registry:
         """
         return tuple(
             tool.tool
-            for name, tool in self._tools.items()
+            for name, tool in self._all().items()
             if (names is None or name in names)
             and (changes or not tool.changes)
             and (tasks or name != "task")
@@ -144,7 +159,7 @@ class Registry:
         return replace(result, output=output)
 
     async def _run(self, call: ToolCall, caller: Caller) -> Result:
-        tool = self._tools.get(call.name)
+        tool = self._all().get(call.name)
         if tool is None or not (caller.offered is None or tool.hidden or call.name in caller.offered):
             names = [one.name for one in self.offered(caller.offered, changes=True, tasks=caller.task is not None)]
             return Result(f"There is no tool {call.name!r}; there are: {', '.join(names)}.", ok=False)
@@ -152,21 +167,18 @@ class Registry:
             arguments = json.loads(call.arguments or "{}")
         except (ValueError, RecursionError) as error:
             return Result(f"The arguments of {call.name} are not JSON: {error}", ok=False)
-        if (wrong := _problem(arguments, tool.tool.parameters)) is not None:
+        if not isinstance(arguments, dict):
+            return Result(f"The arguments of {call.name} do not fit: they must be an object.", ok=False)
+        try:
+            wrong = await asyncio.to_thread(problem, arguments, tool.tool.parameters)
+        except UnusableSchema as error:
+            return Result(f"The arguments of {call.name} cannot be held to its schema: {error}", ok=False)
+        if wrong is not None:
             return Result(f"The arguments of {call.name} do not fit: {wrong}", ok=False)
         try:
             return await tool.execute(arguments, replace(caller, call=call.id))
         except ToolFailed as error:
             return Result(str(error), ok=False)
-
-
-def _problem(arguments: Any, schema: Mapping[str, Any]) -> str | None:
-    """Why arguments do not fit a schema; None where they do."""
-    if not isinstance(arguments, dict):
-        return "they must be an object"
-    validator = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
-    first = jsonschema.exceptions.best_match(validator.iter_errors(arguments))
-    return None if first is None else f"{first.json_path}: {first.message[:500]}"
 
 
 def _readable(text: str) -> str:

@@ -91,6 +91,18 @@ async def test_a_call_that_is_wrong_is_told_why(call: Calling, name: str, argume
     assert call.executed[0].outcome == "failed"
 
 
+async def test_a_schema_that_nothing_can_be_held_to_is_told(tmp_path: Path) -> None:
+    async def never(_: Mapping[str, Any], __: Caller) -> Result:
+        raise AssertionError
+
+    schema = {"$ref": "#/$defs/itself", "$defs": {"itself": {"$ref": "#/$defs/itself"}}}
+    call = Calling(tmp_path, more=[GatewayTool(Tool(name="odd", parameters=schema), never)])
+    said = await call("odd")
+    assert (said.ok, "cannot be held to its schema" in said.output) == (False, True)
+    call = Calling(tmp_path, more=[GatewayTool(Tool(name="any", parameters={}), never)])
+    assert "must be an object" in (await call.say("any", "[]")).output
+
+
 async def test_a_session_can_call_nothing_but_what_it_was_offered(tmp_path: Path) -> None:
     call = Calling(tmp_path, offered=frozenset({"read", "batch"}))
     said = await call("write", filePath="file", content="x")
