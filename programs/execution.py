@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from programs.events import StepDone, ToolRan, ToolStarted
+from programs.together import together
 from programs.tools import Result, Runner
 from programs.transcript import Session, ToolCall, Tools
 from programs.tree import Tree
@@ -30,7 +30,7 @@ async def executed(done: StepDone, session: Session, tree: Tree, runner: Runner,
     """
     theirs = {tool.name for tool in session.tools.client}
     ours = [call for call in done.calls if call.name not in theirs]
-    return list(await asyncio.gather(*(_execute(call, done.step, session, tree, runner, steps) for call in ours)))
+    return await together(_execute(call, done.step, session, tree, runner, steps) for call in ours)
 
 
 async def _execute(  # noqa: PLR0917
