@@ -1,4 +1,4 @@
-"""Many things at once, none of which outlives the others' failure."""
+"""Several things at once, of which none outlives the others' failure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 
-async def together[T](coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results, in order. When one raises, the others are cancelled, and it is raised once they have ended."""
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+async def together[T](work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results, in order. Where one fails, or the caller is cancelled, the others are stopped before that is told.
+
+    Raises:
+        Exception: the first that was raised.
+    """
+    tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return await asyncio.gather(*tasks)
     finally:
