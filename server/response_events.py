@@ -38,6 +38,7 @@ from openai.types.responses import (
     ResponseTextDoneEvent,
     ResponseUsage,
 )
+from openai.types.responses.mcp_tool_call_error import McpToolExecutionError
 from openai.types.responses.response import IncompleteDetails
 from openai.types.responses.response_output_item import McpCall
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
@@ -289,7 +290,11 @@ class ResponseFold:
             )
         else:
             yield ResponseMcpCallFailedEvent(type="response.mcp_call.failed", **place, sequence_number=self._next())
-        came = {"output": ran.output, "status": "completed"} if ran.ok else {"error": ran.output, "status": "failed"}
+        came: dict[str, Any] = {"output": ran.output, "status": "completed"}
+        if not ran.ok:
+            text = {"type": "text", "text": ran.output}
+            error = McpToolExecutionError(type="mcp_tool_execution_error", content=[text])
+            came = {"error": error, "status": "failed"}
         yield self._item_done(index, self._items[index].model_copy(update=came))
 
     def _answer(self, status: str, **more: Any) -> Answer:
