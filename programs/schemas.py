@@ -23,7 +23,7 @@ import regex
 from jsonschema import validators
 from jsonschema.protocols import Validator
 
-_STEPS = 50_000  # keywords looked at in one validation: about a second
+_STEPS = 20_000  # keywords looked at in one validation: about half a second
 _MESSAGES = 1 << 30  # characters: each keyword may repeat the value in a message
 _PATTERN_SECONDS = 0.25
 _LONGEST_PATTERN = 4096  # characters
@@ -84,9 +84,10 @@ def check(schema: Any) -> None:
         UnusableSchema: it is not.
     """
     try:
-        # A draft that is not known would be fetched.
-        named = {"$schema": _draft(schema).META_SCHEMA["$schema"]} if isinstance(schema, Mapping) else {}
-        jsonschema_rs.meta.validate({**schema, **named} if named else schema)
+        if isinstance(schema, Mapping) and isinstance(schema.get("$schema"), str):
+            # A draft that is not known would be fetched.
+            schema = {**schema, "$schema": _draft(schema).META_SCHEMA["$schema"]}
+        jsonschema_rs.meta.validate(schema)
         for pattern in _patterns(schema):
             if len(pattern) > _LONGEST_PATTERN:
                 raise UnusableSchema(f"one of its patterns is longer than {_LONGEST_PATTERN} characters")
