@@ -70,6 +70,8 @@ def problem(value: Any, schema: Any, root: Any = None) -> str | None:
         raise UnusableSchema(f"one of its patterns cannot be used: {error}") from error
     except RecursionError as error:
         raise UnusableSchema("it refers to itself without end, or the value is nested too deeply") from error
+    except ValueError as error:
+        raise UnusableSchema(f"an address in it is none: {error}") from error
     except OverflowError:
         return "$: a number is too large"
     if found is None:
@@ -135,7 +137,8 @@ def deeper_than(value: Any, levels: int) -> bool:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    """Beginning and end: a message begins with the value, and ends with what is wrong with it."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 def _path(parts: list[str | int]) -> str:
