@@ -38,8 +38,7 @@ def fitted(calls: Sequence[Call], tools: Sequence[Tool], blocks: Mapping[str, st
     said = []
     for name, written in calls:
         tool = _named(name, tools)
-        arguments = coerced(spliced(written if written is not None else {}, blocks), _schema(tool))
-        text = _text(tool, arguments)
+        arguments, text = _fitted(tool, spliced(written if written is not None else {}, blocks))
         call = ToolCall(id=f"call_{uuid.uuid4().hex[:24]}", name=tool.name, arguments=text, namespace=tool.namespace)
         made.setdefault((tool.namespace, tool.name, text), call)
         said.append(arguments)
@@ -49,14 +48,15 @@ def fitted(calls: Sequence[Call], tools: Sequence[Tool], blocks: Mapping[str, st
     return tuple(made.values())
 
 
-def _text(tool: Tool, arguments: Any) -> str:
-    """The arguments as JSON text.
+def _fitted(tool: Tool, arguments: Any) -> tuple[Any, str]:
+    """The arguments, and their JSON text.
 
     Raises:
         Misfit: they do not fit, or are no JSON.
     """
     wrong: str | None = "$: the arguments are no object"
     try:
+        arguments = coerced(arguments, _schema(tool))
         if isinstance(arguments, dict):
             wrong = problem(arguments, _schema(tool))
         text = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
@@ -69,7 +69,7 @@ def _text(tool: Tool, arguments: Any) -> str:
         wrong = "$: NaN and Infinity are no JSON"
     if wrong:
         raise Misfit(f"The arguments of {tool.name} do not fit: {wrong}")
-    return text
+    return arguments, text
 
 
 def _schema(tool: Tool) -> Mapping[str, Any]:

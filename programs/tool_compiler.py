@@ -11,6 +11,7 @@ which the model that wanted it can react to.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ from signatures import CompileTools
 _TOOLS_SHARE = 1 / 3  # of the window: what the tools may take; beyond, only the likely ones are shown
 _REPLY_SHARE = 1 / 4
 _LONGEST_REPLY = 4096  # tokens
-_LONGEST_TRY = 4096  # characters of what is no JSON that a second try is shown
+_LONGEST_TRY = 16_384  # characters of it that a second try is shown
 _SAID = 400  # characters shown of what was said last
 _INVALID = "invalid"
 _WORD = re.compile(r"[a-z]+|\d+")
@@ -180,8 +181,8 @@ class _Compilation:
 
     def _try(self, written: Sequence[Call] | str) -> dict[str, Any]:
         """A try as a turn of the conversation with the compiler."""
-        shown = written[:_LONGEST_TRY] if isinstance(written, str) else written
-        return {**self._asked, "tool_calls": shown}
+        text = json.dumps(written, ensure_ascii=False).encode(errors="replace").decode()
+        return {**self._asked, "tool_calls": json.loads(text) if len(text) <= _LONGEST_TRY else text[:_LONGEST_TRY]}
 
     async def _reply(self, history: list[dict[str, Any]], wrong: str) -> dspy.Prediction:
         """One call of the model, held to the schema where it can be."""
