@@ -168,7 +168,7 @@ class _Compilation:
         """
         if isinstance(written, str) or not written:
             raise Misfit("The reply is not the JSON object that was asked for.")
-        calls = await asyncio.to_thread(fitted, written, self._callable, self._intent.blocks)
+        calls = await asyncio.to_thread(fitted, written, self._callable, self._intent.blocks, self._intent.text)
         return Compiled(calls if self._tools.parallel else calls[:1])
 
     def _none(self, wrong: str) -> Compiled:

@@ -59,7 +59,9 @@ class Workshop:
                     self.stopped.append(call.id)
                     raise
             case "task":
-                return Result(await caller.task(said["question"]) if caller.task else "no deeper")
+                return Result(
+                    await caller.task(caller.call or call.id, said["question"]) if caller.task else "no deeper"
+                )
             case "broken":
                 await self.waiting.wait()
                 raise RuntimeError("a bug of ours")
