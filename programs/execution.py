@@ -39,9 +39,11 @@ async def _execute(  # noqa: PLR0917
     """What came of one call. What was started before a crash is not started again."""
     assert tree.caller is not None, "a session with gateway tools has a caller"  # noqa: S101
 
-    async def task(question: str) -> str:
-        child = Session.asking(f"{session.id}/{call.id}", question, parent=session)
-        return (await steps(replace(child, tools=Tools(gateway=session.tools.gateway)), tree)).text
+    async def task(name: str, question: str) -> str:
+        child = Session.asking(f"{session.id}/{name}", question, parent=session)
+        deeper = child.depth < tree.settings.max_depth
+        gateway = tuple(tool for tool in session.tools.gateway if deeper or tool.name != "task")
+        return (await steps(replace(child, tools=Tools(gateway=gateway)), tree)).text
 
     at, start = time.time(), time.perf_counter()
     match tree.recorded.tool(session.id, call.id):

@@ -134,6 +134,8 @@ class _Compilation:
         self._predictor = predictor
         self._intent = intent
         self._tools = tools
+        # Who writes out the text that is to go somewhere wants a call.
+        self._required = tools.choice == "required" or bool(intent.blocks)
         self._tree = tree
         self._window = tree.window("tool_compiler")
         self._callable = [tool for tool in tools.offered if tools.named in (None, tool.name)]
@@ -153,7 +155,7 @@ class _Compilation:
             return self._none("What is wanted is too long. Say it in a few sentences; exact text belongs in blocks.")
         for _ in range(2 - len(history)):
             raw = (await self._reply(history, wrong)).tool_calls
-            if raw == [] and self._tools.choice != "required":
+            if raw == [] and not self._required:
                 return self._none(f"None of the tools does this: {self._intent.text}")
             try:
                 return await self._fitted(raw)
@@ -196,9 +198,9 @@ class _Compilation:
         }
         backends = self._tree.backends
         if backends is None or backends.can("tool_compiler", "json_schema"):
-            required = self._tools.choice == "required"
+            required, parallel = self._required, self._tools.parallel
             schema = await asyncio.to_thread(
-                calls_schema, self._shown, self._intent.blocks, required=required, parallel=self._tools.parallel
+                calls_schema, self._shown, self._intent.blocks, required=required, parallel=parallel
             )
             config["response_format"] = {
                 "type": "json_schema",
