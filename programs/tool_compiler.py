@@ -39,6 +39,7 @@ from signatures import CompileTools
 
 _TOOLS_SHARE = 1 / 3  # of the window: what the tools may take; beyond, only the likely ones are shown
 _REPLY_SHARE = 1 / 4
+_INTENT_SHARE = 1 / 4
 _LONGEST_REPLY = 4096  # tokens
 _LONGEST_TRY = 16_384  # characters of it that a second try is shown
 _SAID = 400  # characters shown of what was said last
@@ -150,9 +151,11 @@ class _Compilation:
                 return await self._fitted(written)
             except Misfit as misfit:
                 wrong, history = str(misfit), [self._try(written)]
+        if estimate_tokens(self._asked["intent"]) > self._window * _INTENT_SHARE:
+            return self._none("What is wanted is too long. Say it in a few sentences; exact text belongs in blocks.")
         for _ in range(2 - len(history)):
             raw = (await self._reply(history, wrong)).tool_calls
-            if not raw and not self._required:
+            if raw == [] and not self._required:
                 return self._none(f"None of the tools does this: {self._intent.text}")
             try:
                 return await self._fitted(raw)
