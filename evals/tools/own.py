@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dspy
 from dspy.lm15 import Config, FunctionTool, Message, Request, Response, ToolCallPart
 
 from programs.adapter import text_of
+from programs.literal_calls import Call, literal_calls
 from programs.splitter import without_thinking
 from programs.transcript import Tool, ToolCall
 
 _MAX_TOKENS = 512
 _OPENING = re.compile(r"[{\[]")
+_DECODER = json.JSONDecoder(strict=False)
 _TOLD = """You can call these functions; each line describes one:
 {}
 
-To call one, write <tool_call>{{"name": "...", "arguments": {{...}}}}</tool_call>, once for each call. Where none of them \
-helps, answer in words."""
+To call one, write <tool_call>{{"name": "...", "arguments": {{...}}}}</tool_call>, once for each call.
+Where none of them helps, answer in words."""
 
 
 class Own:
@@ -51,7 +53,7 @@ class Own:
             reply = await self._say(intent, system=_TOLD.format(told))
         text = text_of(reply)
         made = [(part.name, part.input) for part in reply.message.parts_of(ToolCallPart)]
-        calls = made or list(written(without_thinking(text)))
+        calls = made or written(without_thinking(text))
         return [_call(number, name, arguments) for number, (name, arguments) in enumerate(calls)], text
 
     async def _reads_tools(self, functions: tuple[FunctionTool, ...]) -> bool:
@@ -76,36 +78,19 @@ class Own:
         return reply
 
 
-def written(text: str) -> Iterator[tuple[str, Any]]:
-    """The calls that a text holds: JSON in tags, in a fence or bare, one by one or in a list.
-
-    Yields:
-        Names and arguments.
-    """
-    decoder = json.JSONDecoder()
-    place = 0
+def written(text: str) -> list[Call]:
+    """The calls that a text holds, as (name, arguments), also between other words."""
+    if calls := literal_calls(text):
+        return calls
+    calls, place = [], 0
     while opening := _OPENING.search(text, place):
         try:
-            value, place = decoder.raw_decode(text, opening.start())
+            _, place = _DECODER.raw_decode(text, opening.start())
         except (ValueError, RecursionError):
             place = opening.end()
-            continue
-        yield from _calls_in(value)
-
-
-def _calls_in(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _calls_in(item)
-    elif isinstance(value, dict):
-        if isinstance(calls := value.get("tool_calls"), list):
-            yield from _calls_in(calls)
-            return
-        said = value["function"] if isinstance(value.get("function"), dict) else value
-        name = said.get("name", said.get("function"))
-        arguments = said.get("arguments", said.get("parameters"))
-        if isinstance(name, str) and arguments is not None:
-            yield name, arguments
+        else:
+            calls += literal_calls(text[opening.start() : place])
+    return calls
 
 
 def _call(number: int, name: str, arguments: Any) -> ToolCall:
