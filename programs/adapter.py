@@ -73,9 +73,11 @@ class NativeAdapter(dspy.Adapter):  # type: ignore[misc]
         )
 
     def read(self, signature: Any, reply: Response) -> dict[str, Any]:
-        """The fields of a reply: the signature's outputs, with `finish_reason` and `usage` beside them."""
+        """The fields of a reply: the signature's outputs; beside them `written`, `finish_reason` and `usage`."""
+        written = text_of(reply)
         return {
-            **_FORMATS[tuple(signature.output_fields)].read(text_of(reply)),
+            **_FORMATS[tuple(signature.output_fields)].read(written),
+            "written": written,
             "finish_reason": reply.finish_reason,
             "usage": usage_of(reply),
         }

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from programs.transcript import Context, Message, Session, estimate_tokens
+from programs.retelling import words_of
+from programs.transcript import Context, Message, Session, ToolIntent, estimate_tokens
 
 # Of the root LM's window: the system's words and the recent turns may take a quarter each, one message an eighth.
 _SYSTEM_SHARE, _RECENT_SHARE, _MESSAGE_SHARE = 1 / 4, 1 / 4, 1 / 8
@@ -89,14 +90,6 @@ def _recent(messages: list[Message], room: float) -> int:
     return first
 
 
-def words_of(message: Message) -> str:
-    """All that a message says: its text, and what it calls."""
-    if not message.tool_calls:
-        return message.content
-    calls = [f"{call.name} {call.arguments}" for call in message.tool_calls]
-    return "\n".join([message.content, *calls] if message.content else calls)
-
-
 def _question(asked: str) -> str:
     """What `asked` asks: all of it where it is short, else its beginning and its end, whichever are a question.
 
@@ -124,14 +117,21 @@ def _held(session: Session, *, asks: bool) -> str:
 
 
 def _shortened(message: Message, room: float, held: str) -> Message:
-    """The message, its text and its calls' arguments in at most `room` tokens each: `message` itself if they are."""
+    """The message, its text, blocks and calls in at most `room` tokens each: `message` itself if they are."""
     content = shorten(message.content, room, held)
+    intents = tuple(
+        ToolIntent(
+            text=shorten(intent.text, room, held),
+            blocks={name: shorten(block, room, held) for name, block in intent.blocks.items()},
+            complete=intent.complete,
+        )
+        for intent in message.intents
+    )
     calls = tuple(
         call.model_copy(update={"arguments": shorten(call.arguments, room, held)}) for call in message.tool_calls
     )
-    if content == message.content and calls == message.tool_calls:
-        return message
-    return message.model_copy(update={"content": content, "tool_calls": calls})
+    short = message.model_copy(update={"content": content, "intents": intents, "tool_calls": calls})
+    return message if short == message else short
 
 
 def shorten(text: str, room: float, held: str = "") -> str:

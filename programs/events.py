@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from programs.transcript import FinishReason, ToolIntent, Usage
+from programs.transcript import FinishReason, Message, ToolCall, ToolIntent, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +20,6 @@ class TextDelta:
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """Nothing happened for a while and the run is still alive."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepDone:
-    """One turn of the loop ended: what the generator said, what it wants done, what that cost."""
-
-    text: str
-    intents: tuple[ToolIntent, ...]
-    finish_reason: FinishReason
-    usage: Usage
 
 
 Outcome = Literal["completed", "incomplete", "failed", "cancelled"]
@@ -47,6 +38,7 @@ class RunDone:
             exploration early: the text is then the best answer so far.
         message: for `failed`, the sentence that explains it.
         at: when, in seconds since the epoch.
+        calls: those of the client's tools that the last step made: the run goes on when their results are sent.
     """
 
     outcome: Outcome
@@ -55,10 +47,74 @@ class RunDone:
     reason: str | None = None
     message: str | None = None
     at: float = field(default_factory=time.time)
+    calls: tuple[ToolCall, ...] = ()
 
 
-# The events of an exploration say when they began (`at`, in seconds since the epoch), how long they took (`seconds`),
-# and what they cost (`usage`).
+# The events of a trajectory say when they began (`at`, in seconds since the epoch), how long they took (`seconds`), and
+# what they cost (`usage`). Their usages add up to the run's.
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """One turn of the loop ended: what the generator said, what it wants done, and the calls that this compiled to.
+
+    Attributes:
+        session: its id.
+        step: counted from 1 in each run.
+        text: what the user was given.
+        intents: what is wanted.
+        calls: of gateway tools, which are executed next, and of client tools, which end the run.
+        problem: why there are no calls, in words for the generator, where something is wanted.
+        usage: what is not told by the other events of the step.
+    """
+
+    session: str
+    step: int
+    text: str
+    intents: tuple[ToolIntent, ...]
+    calls: tuple[ToolCall, ...]
+    problem: str | None
+    finish_reason: FinishReason
+    reason: str | None
+    usage: Usage
+    at: float
+    seconds: float
+    kind: Literal["step_done"] = "step_done"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A gateway tool is about to be executed. Written down first: what was started is never started again."""
+
+    session: str
+    step: int
+    call: ToolCall
+    at: float
+    seconds: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+    kind: Literal["tool_started"] = "tool_started"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRan:
+    """A gateway tool has been executed.
+
+    Attributes:
+        output: what the generator reads of it.
+        ok: whether it did what it was asked to.
+        details: the same for programs.
+    """
+
+    session: str
+    step: int
+    call: ToolCall
+    output: str
+    ok: bool
+    details: dict[str, Any]
+    at: float
+    seconds: float
+    usage: Usage = field(default_factory=Usage)
+    kind: Literal["tool_ran"] = "tool_ran"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +221,34 @@ class Concluded:
     kind: Literal["concluded"] = "concluded"
 
 
-Trajectory = SessionOpened | CodeWritten | ModelCalled | CodeRan | Concluded
-"""What clients never see and whoever runs RANTS may: the exploration of context C. Recorded as it happens, it is what a
-run is resumed from: see `programs.recorded`."""
+Exploration = SessionOpened | CodeWritten | ModelCalled | CodeRan | Concluded
+"""What clients never see and whoever runs RANTS may: the exploration of context C."""
 
-Event = TextDelta | Heartbeat | StepDone | RunDone | Trajectory
+Stepped = StepDone | ToolStarted | ToolRan
+"""How the loop went on, from one step to the next."""
+
+Trajectory = Exploration | Stepped
+"""What a run did. Recorded as it happens, it is what a run is resumed from: see `programs.recorded`."""
+
+Event = TextDelta | Heartbeat | RunDone | Trajectory
+
+
+def messages_of(events: Iterable[object]) -> list[Message]:
+    """What a run has appended to its session's transcript: each step's words, calls and results."""
+    messages: list[Message] = []
+    for event in events:
+        match event:
+            case StepDone(text=text, intents=intents, calls=calls, problem=problem):
+                if text or calls or problem:
+                    wanted = intents if calls or problem else ()
+                    messages.append(Message(role="assistant", content=text, intents=wanted, tool_calls=calls))
+                if problem is not None:
+                    messages.append(Message(role="tool", content=problem))
+            case ToolRan(call=call, output=output):
+                messages.append(Message(role="tool", content=output, tool_call_id=call.id))
+    return messages
+
+
+def joined(texts: Iterable[str]) -> str:
+    """What the steps of a run said, as one text."""
+    return "\n\n".join(filter(None, texts))

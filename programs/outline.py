@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from programs.events import CodeRan, CodeWritten, Concluded, ModelCalled, SessionOpened, Trajectory
+from programs.events import (
+    CodeRan,
+    CodeWritten,
+    Concluded,
+    ModelCalled,
+    SessionOpened,
+    StepDone,
+    ToolRan,
+    ToolStarted,
+    Trajectory,
+)
 
 _SHOWN = 400  # characters of a prompt, a reply or an observation
 
@@ -46,6 +56,15 @@ def lines(event: Trajectory) -> list[str]:
             return _marked("=", _short(event.observation))
         case CodeRan():
             return _marked("= submitted:", _short(event.answer or ""))
+        case StepDone():
+            wanted = [*(f"wants: {_short(intent.text)}" for intent in event.intents)]
+            made = [f"calls: {call.name} {_short(call.arguments)}" for call in event.calls]
+            missed = [f"no call: {_short(event.problem)}"] if event.problem else []
+            return _marked(f"step {event.step}:", "\n".join([_short(event.text), *wanted, *made, *missed]))
+        case ToolStarted():
+            return []
+        case ToolRan():
+            return _marked(f"{event.call.name}:", _short(event.output))
         case Concluded():
             return _marked(f"= concluded ({event.reason}):", _short(event.answer))
 

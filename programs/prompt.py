@@ -10,9 +10,10 @@ from typing import Any
 
 import dspy
 
-from programs.context import View, shorten, words_of
+from programs.context import View, shorten
 from programs.events import CodeWritten
 from programs.formats import as_text
+from programs.retelling import retold
 from programs.transcript import estimate_tokens
 from programs.tree import Tree
 
@@ -38,7 +39,7 @@ class Prompt:
         self, predictor: dspy.Predict, seen: View, described: str, wanted: Mapping[str, Any] | None, tree: Tree
     ) -> None:
         window = tree.window("code_interpreter")
-        self.messages = [message.chat() for message in seen.messages]
+        self.messages = retold(seen.messages)
         self.context = described
         if dialect := tree.environment().dialect:
             self.context += f"\n\n{dialect}"
@@ -49,7 +50,7 @@ class Prompt:
         self._history: list[dict[str, Any]] = []
         self._observation = ""
         demos = sum(estimate_tokens(str(demo)) for demo in predictor.demos)
-        said = sum(estimate_tokens(words_of(message)) for message in seen.messages)
+        said = sum(estimate_tokens(message["content"]) for message in self.messages)
         self.fixed = estimate_tokens(predictor.signature.instructions) + demos + said + estimate_tokens(self.context)
         self._growing = 0
 

@@ -6,14 +6,18 @@ RANTS(session) -> events
      else -> EXPLORE: code over the environment that holds C, until it submits or the budget ends; that code calls
      models, and opens child sessions, each of which is this loop again
   3  the text goes to the user as it is written; tool intents and thinking are held back
-  4  the step is recorded; the run ends
+  4  no intent -> done. Intent -> the tool compiler -> valid calls, or the problem in words
+  5  gateway tools: execute, append results, go to 2. Client tools: hand them over and end the run
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+import itertools
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -27,11 +31,26 @@ from programs.budget import Budget
 from programs.context import size_of, texts_of
 from programs.environment import Environment, shared
 from programs.errors import BudgetSpent, ContextTooLong, InvalidRequest
-from programs.events import Event, Heartbeat, RunDone, StepDone, TextDelta, Trajectory
+from programs.events import (
+    Event,
+    Heartbeat,
+    RunDone,
+    StepDone,
+    TextDelta,
+    ToolRan,
+    ToolStarted,
+    Trajectory,
+    messages_of,
+)
 from programs.explore import Explore
+from programs.generator_demonstrations import DEMONSTRATIONS
 from programs.recorded import Recorded
+from programs.retelling import retold
 from programs.settings import LoopSettings
-from programs.splitter import Splitter, split
+from programs.splitter import RESULT, Splitter, split
+from programs.tool_compiler import ToolCompiler
+from programs.tool_outline import brief
+from programs.tools import Caller, Result, Runner
 from programs.transcript import (
     BYTES_PER_TOKEN,
     Context,
@@ -39,16 +58,24 @@ from programs.transcript import (
     Message,
     Sampling,
     Session,
+    ToolCall,
+    ToolIntent,
+    Tools,
     Transcript,
     estimate_tokens,
 )
 from programs.tree import Answer, Tree
-from signatures import Generate
+from signatures import Act, Generate
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _COMFORTABLE = 0.6  # of the window; the rest is for the reply, and for what a rough count of tokens misses
 _WORTH_EXPLORING = 2048  # tokens: less than what Explore's own prompt takes
 _PIECE = 1024  # characters of an answer that is there at once, in one delta
+_MOST_MISSES = 2  # intents in a row that could not be compiled; then the generator is to answer without
+_IN_ANSWERS = """To have something done, end the text that you SUBMIT with a line that begins with TOOL_INTENT: and says
+in plain English what to do. Exact text goes below it as a block, between lines <<<NAME and >>>NAME. What came of it is
+told after TOOL_RESULT. Tools:"""
+_MOST_STOPS = 4  # that OpenAI's API takes
 
 
 class RANTS(dspy.Module):  # type: ignore[misc]
@@ -64,6 +91,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         settings: how the loop runs.
         environment: where the models' code runs. None takes the one that `settings` names, shared by all of this
             process.
+        runner: executes gateway tools; None where no session has any.
     """
 
     def __init__(
@@ -71,12 +99,17 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         backends: Backends | None = None,
         settings: LoopSettings | None = None,
         environment: Environment | None = None,
+        runner: Runner | None = None,
     ) -> None:
         super().__init__()
         self.backends = backends
         self.settings = settings or LoopSettings()
         self.generate = dspy.Predict(Generate)
+        self.act = dspy.Predict(Act)
+        self.act.demos = list(DEMONSTRATIONS)
         self.explore = Explore()
+        self.tool_compiler = ToolCompiler(backends)
+        self.runner = runner
         self._environment = environment
 
     @property
@@ -85,7 +118,12 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         return self._environment or shared(self.settings.environment)
 
     async def run(
-        self, session: Session, sampling: Sampling | None = None, *, recorded: Iterable[Trajectory] = ()
+        self,
+        session: Session,
+        sampling: Sampling | None = None,
+        *,
+        recorded: Iterable[Trajectory] = (),
+        caller: Caller | None = None,
     ) -> AsyncGenerator[Event]:
         """Run the loop over `session`: its exploration, text as it is written, each step, and last a `RunDone`.
 
@@ -96,6 +134,10 @@ class RANTS(dspy.Module):  # type: ignore[misc]
             sampling: how the user wants the answer.
             recorded: what an earlier attempt at this run has emitted. It is taken as done: not emitted, done or paid
                 for again.
+            caller: on whose behalf gateway tools run; needed where the session has some.
+
+        A gateway tool is executed only when all events before it were taken, up to its `ToolStarted`, and the next one
+        is asked for: so that who writes them down can do so first.
 
         Raises:
             ContextTooLong: in DIRECT, the conversation does not fit the generator's window.
@@ -103,8 +145,14 @@ class RANTS(dspy.Module):  # type: ignore[misc]
             BackendError: a model did not answer as it should.
             EnvironmentUnavailable: the context has to be explored, and there is no sandbox.
         """
-        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        events: asyncio.Queue[Event | asyncio.Event | None] = asyncio.Queue()
         done = Recorded(recorded)
+
+        async def settled() -> None:
+            taken = asyncio.Event()
+            events.put_nowait(taken)
+            await taken.wait()
+
         tree = Tree(
             backends=self.backends,
             settings=self.settings,
@@ -112,13 +160,18 @@ class RANTS(dspy.Module):  # type: ignore[misc]
             environment=lambda: self.environment,
             budget=Budget(self.settings.budget, spent=done.spent),
             recorded=done,
-            emit=events.put_nowait,
+            tell=events.put_nowait,
+            settled=settled,
+            caller=caller,
         )
         task = asyncio.create_task(self._loop(session, tree))
         task.add_done_callback(lambda _: events.put_nowait(None))
         try:
             while (event := await events.get()) is not None:
-                yield event
+                if isinstance(event, asyncio.Event):
+                    event.set()
+                else:
+                    yield event
             await task
         finally:
             task.cancel()
@@ -140,8 +193,8 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         """Answer `question`, about `context` where one is given; or continue `messages`, in chat form.
 
         Returns:
-            A prediction with `text`, `tool_intents`, `outcome`, `reason`, `usage`, and `trajectory`: the events of
-            the exploration, in order.
+            A prediction with `text`, `tool_intents`, `calls` of the client's tools, `outcome`, `reason`, `usage`, and
+            `trajectory`: what the run did, in order.
 
         Raises:
             InvalidRequest: neither a question nor messages.
@@ -154,6 +207,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
                 match event:
                     case StepDone():
                         intents.extend(event.intents)
+                        trajectory.append(event)
                     case RunDone():
                         done = event
                     case TextDelta() | Heartbeat():
@@ -163,6 +217,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         return dspy.Prediction(
             text=done.text,
             tool_intents=intents,
+            calls=done.calls,
             outcome=done.outcome,
             reason=done.reason,
             usage=done.usage,
@@ -176,16 +231,105 @@ class RANTS(dspy.Module):  # type: ignore[misc]
             # Entered in this task alone: a dspy context must not be held across a yield to the client. The trajectory
             # tells more than dspy's history, which would keep every prompt.
             with dspy.context(adapter=NativeAdapter(), disable_history=True):
-                answer = await self._answer(session, tree)
+                last = await self._steps(session, tree)
         except BudgetSpent as stop:
-            tree.emit(RunDone("incomplete", "", tree.budget.usage, stop.what))
+            tree.emit(RunDone("incomplete", tree.text, tree.budget.usage, stop.what))
             return
-        spent = tree.budget.usage
-        tree.emit(StepDone(answer.text, answer.intents, answer.finish_reason, spent))
-        if (cut := _INCOMPLETE.get(answer.finish_reason)) is not None:
-            tree.emit(RunDone("incomplete", answer.text, spent, cut))
+        if not last.calls and (cut := _INCOMPLETE.get(last.finish_reason)) is not None:
+            tree.emit(RunDone("incomplete", tree.text, tree.budget.usage, cut))
         else:
-            tree.emit(RunDone("completed", answer.text, spent, answer.reason))
+            calls = self._clients(last, session)
+            tree.emit(RunDone("completed", tree.text, tree.budget.usage, last.reason, calls=calls))
+
+    async def _steps(self, session: Session, tree: Tree) -> StepDone:
+        """Step after step, until nothing is left to do here. Gives the last one."""
+        misses = 0
+        for step in itertools.count(1):
+            done = tree.recorded.step(session.id, step)
+            if done is None:
+                done = await self._step(session, step, tree)
+                tree.emit(done)
+            elif session.depth == 0:
+                tree.said += [[done.text], []]
+            ran = await self._executed(done, session, tree)
+            if self._clients(done, session) or not (done.calls or done.problem):
+                return done
+            if done.finish_reason == "length" and not done.calls:
+                return done
+            misses = misses + 1 if done.problem else 0
+            tools = session.tools.model_copy(update={"choice": "auto", "named": None})
+            if misses == _MOST_MISSES or step == self.settings.max_steps:
+                tools = Tools()
+            session = replace(session, transcript=session.transcript.append(*messages_of([done, *ran])), tools=tools)
+        raise AssertionError("a step without tools is the last")
+
+    async def _step(self, session: Session, step: int, tree: Tree) -> StepDone:
+        """One turn: what the generator says, and the calls that its intents compile to."""
+        at, start = time.time(), time.perf_counter()
+        named = session if step == 1 else replace(session, id=f"{session.id}+{step}")
+        answer = await self._answer(named, tree)
+        intents = answer.intents if session.tools.parallel else answer.intents[:1]
+        said = session.transcript.messages
+        compiled = await asyncio.gather(
+            *(
+                self.tool_compiler.calls(intent, session.tools, said, tree)
+                for intent in intents
+                if session.tools.offered
+            )
+        )
+        problems = [one.problem for one in compiled if one.problem is not None]
+        return StepDone(
+            session=session.id,
+            step=step,
+            text=answer.text,
+            intents=intents,
+            calls=tuple(call for one in compiled for call in one.calls),
+            problem="\n".join(problems) if problems else None,
+            finish_reason=answer.finish_reason,
+            reason=answer.reason,
+            usage=tree.budget.usage - tree.told,
+            at=at,
+            seconds=time.perf_counter() - start,
+        )
+
+    def _clients(self, done: StepDone, session: Session) -> tuple[ToolCall, ...]:
+        """The calls of a step that the client executes."""
+        theirs = {tool.name for tool in session.tools.client}
+        return tuple(call for call in done.calls if call.name in theirs)
+
+    async def _executed(self, done: StepDone, session: Session, tree: Tree) -> list[ToolRan]:
+        """What came of the calls of a step that are executed here, all at once, in order."""
+        ours = {tool.name for tool in session.tools.gateway} - {tool.name for tool in session.tools.client}
+        calls = [call for call in done.calls if call.name in ours]
+        return list(await asyncio.gather(*(self._execute(call, done, session, tree) for call in calls)))
+
+    async def _execute(self, call: ToolCall, done: StepDone, session: Session, tree: Tree) -> ToolRan:
+        """What came of one call. It is executed once: what was started before a crash is not started again."""
+        assert self.runner is not None and tree.caller is not None, "a session with gateway tools has both"  # noqa: S101
+        at, start = time.time(), time.perf_counter()
+        match tree.recorded.tool(session.id, call.id):
+            case ToolRan() as ran:
+                return ran
+            case ToolStarted():
+                result = Result("The server stopped while this was done. Nobody knows how far it got.", ok=False)
+            case None:
+                tree.emit(ToolStarted(session.id, done.step, call, at))
+                await tree.settled()
+                task = self._task(session, call, tree) if session.depth < self.settings.max_depth else None
+                result = await self.runner.execute(call, replace(tree.caller, session=session.id, task=task))
+        seconds = time.perf_counter() - start
+        ran = ToolRan(session.id, done.step, call, result.output, result.ok, dict(result.details), at, seconds)
+        tree.emit(ran)
+        return ran
+
+    def _task(self, session: Session, call: ToolCall, tree: Tree) -> Callable[[str], Awaitable[str]]:
+        """Answers a question in a child session, which has the same gateway tools."""
+
+        async def task(question: str) -> str:
+            child = Session.asking(f"{session.id}/{call.id}", question, parent=session)
+            return (await self._steps(replace(child, tools=Tools(gateway=session.tools.gateway)), tree)).text
+
+        return task
 
     async def _answer(self, session: Session, tree: Tree) -> Answer:
         """What a session answers, whatever its depth. The root's text is told as soon as it is there."""
@@ -204,41 +348,53 @@ class RANTS(dspy.Module):  # type: ignore[misc]
                 # The count was too rough, or nobody had said how long the window is. Nothing was told yet.
                 if mode == "direct" or size < _WORTH_EXPLORING:
                     raise
-        answer = await self.explore.answer(session, tree, self._answer)
-        if session.depth > 0:
+        offered = session.tools.offered
+        answer = await self.explore.answer(_telling(session, _IN_ANSWERS), tree, self._answer)
+        if session.depth > 0 and not offered:
             return answer
-        text, intents = await asyncio.to_thread(split, answer.text)
+        text, intents = await asyncio.to_thread(split, answer.text, [tool.name for tool in offered])
         text, finish_reason = shortened(text, tree.sampling)
-        for start in range(0, len(text), _PIECE):
-            tree.emit(TextDelta(text[start : start + _PIECE]))
-        return Answer(text, answer.reason, finish_reason or answer.finish_reason, intents)
+        said = _required(Answer(text, answer.reason, finish_reason or answer.finish_reason, intents), session)
+        if session.depth == 0:
+            for start in range(0, len(said.text), _PIECE):
+                tree.emit(TextDelta(said.text[start : start + _PIECE]))
+        return said
 
     async def _direct(self, session: Session, tree: Tree, size: int) -> Answer:
-        """DIRECT: one Generate call on native chat messages, the context before the question."""
-        messages = [message.chat() for message in session.transcript.messages]
+        """DIRECT: one call of the generator on native chat messages, the context before the question."""
+        offered = session.tools.offered
+        messages = retold(_telling(session).transcript.messages)
         if session.context is not None:
             asked = messages[-1]["content"]
             messages[-1]["content"] = "\n\n".join([*texts_of(session.context), asked])
-        if session.depth > 0:
+        if session.depth > 0 and not offered:
             return Answer(await tree.generate(session.id, self.generate, messages, size))
-        splitter = Splitter()
+        names = [tool.name for tool in offered]
+        splitter = Splitter(names)
         told = 0
+        # Where a call is insisted on, what is written may turn out to be the intent.
+        telling = session.depth == 0 and session.tools.choice != "required"
 
         def hear(event: StreamEvent) -> None:
             nonlocal told
             match event:
                 case StreamDeltaEvent(delta=WrittenDelta(text=piece)):
-                    if text := splitter.feed(piece):
+                    if telling and (text := splitter.feed(piece)):
                         told += len(text)
                         tree.emit(TextDelta(text))
 
-        config = tree.sampling.model_dump(exclude_defaults=True)
+        config = tree.sampling.model_dump(exclude_defaults=True) if session.depth == 0 else {}
+        if offered and len(stops := config.get("stop", ())) < _MOST_STOPS:
+            config["stop"] = (*stops, f"\n{RESULT}")
+        predictor = self.act if offered else self.generate
         with listening(hear):
-            reply = await tree.predict("generator", self.generate, tokens=size, config=config, messages=messages)
+            reply = await tree.predict("generator", predictor, tokens=size, config=config, messages=messages)
+        text, intents = split(reply.written, names)
+        said = _required(Answer(text, None, reply.finish_reason, intents), session)
         # What was still held back; all of it, where the LM is one that does not report deltas.
-        if rest := reply.text[told:]:
+        if session.depth == 0 and (rest := said.text[told:]):
             tree.emit(TextDelta(rest))
-        return Answer(reply.text, None, reply.finish_reason, tuple(reply.tool_intents))
+        return said
 
     def _check_format(self, sampling: Sampling) -> None:
         if sampling.response_format and self.backends and not self.backends.can("generator", "json_schema"):
@@ -247,6 +403,22 @@ class RANTS(dspy.Module):  # type: ignore[misc]
                 param="response_format",
                 code="unsupported_value",
             )
+
+
+def _telling(session: Session, how: str = "Tools:") -> Session:
+    """The session, its first message telling of the tools that it is offered, and `how` they are used."""
+    if not session.tools.offered:
+        return session
+    told = Message(role="system", content=f"{how}\n{brief(session.tools.offered)}")
+    return replace(session, transcript=Transcript(messages=(told, *session.transcript.messages)))
+
+
+def _required(answer: Answer, session: Session) -> Answer:
+    """The answer. Where a call is insisted on and none is wanted in it, its text is taken for the intent."""
+    if session.tools.choice != "required" or answer.intents:
+        return answer
+    asked = next((said.content for said in reversed(session.transcript.messages) if said.role == "user"), "")
+    return replace(answer, text="", intents=(ToolIntent(text=answer.text or asked),))
 
 
 def session_of(

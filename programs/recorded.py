@@ -12,7 +12,17 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 
 from programs.budget import Spent
-from programs.events import CodeRan, CodeWritten, Concluded, ModelCalled, SessionOpened, Trajectory
+from programs.events import (
+    CodeRan,
+    CodeWritten,
+    Concluded,
+    ModelCalled,
+    SessionOpened,
+    StepDone,
+    ToolRan,
+    ToolStarted,
+    Trajectory,
+)
 from programs.transcript import Usage
 
 
@@ -24,6 +34,8 @@ class Recorded:
         self._written: dict[tuple[str, int], CodeWritten] = {}
         self._ran: dict[tuple[str, int], CodeRan] = {}
         self._concluded: dict[str, Concluded] = {}
+        self._steps: dict[tuple[str, int], StepDone] = {}
+        self._tools: dict[tuple[str, str], ToolStarted | ToolRan] = {}
         self._called: defaultdict[tuple[str, int, str], deque[ModelCalled]] = defaultdict(deque)
         begun, ended, calls, usage = math.inf, 0.0, 0, Usage()
         for event in events:
@@ -39,8 +51,12 @@ class Recorded:
                     self._concluded[event.session] = event
                 case ModelCalled():
                     self._called[event.session, event.turn, event.prompt].append(event)
+                case StepDone():
+                    self._steps[event.session, event.step] = event
+                case ToolStarted() | ToolRan():
+                    self._tools[event.session, event.call.id] = event
             usage += event.usage
-            calls += isinstance(event, (CodeWritten, ModelCalled, Concluded))
+            calls += isinstance(event, (CodeWritten, ModelCalled, Concluded, StepDone))
         self.spent = Spent(max(0.0, ended - begun), calls, len(self._written), usage)
 
     def opened(self, session: str) -> bool:
@@ -58,6 +74,14 @@ class Recorded:
     def concluded(self, session: str) -> Concluded | None:
         """How the session concluded, its budget spent."""
         return self._concluded.get(session)
+
+    def step(self, session: str, step: int) -> StepDone | None:
+        """How a step of the session ended."""
+        return self._steps.get((session, step))
+
+    def tool(self, session: str, call: str) -> ToolStarted | ToolRan | None:
+        """What came of a call of a gateway tool; that it was started, where nobody knows what came of it."""
+        return self._tools.get((session, call))
 
     def called(self, session: str, turn: int, prompt: str) -> ModelCalled | None:
         """The sub-LM's answer to a prompt of that turn, or its failure: code has seen it, and may have acted on it.

@@ -152,6 +152,7 @@ class LoopSettings(Section):
             force it.
         environment: where that code runs: `jail` (Linux) or `monty` (anywhere); `auto` is the jail on Linux.
         max_iterations: turns that one session may take.
+        max_steps: turns of the loop that one run may take: after each, gateway tools are executed.
         max_depth: how deep sessions may open child sessions; at that depth `rlm_query` is a plain call.
         budget: what a run may spend over all its sessions.
         limits: what one environment may use.
@@ -161,6 +162,7 @@ class LoopSettings(Section):
     mode: Literal["auto", "direct", "explore"] = "auto"
     environment: Literal["auto", "jail", "monty"] = "auto"
     max_iterations: int = Field(default=20, gt=0)
+    max_steps: int = Field(default=50, gt=0)
     max_depth: int = Field(default=2, ge=0)
     budget: BudgetSettings = BudgetSettings()
     limits: Limits = Limits()

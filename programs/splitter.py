@@ -13,17 +13,25 @@ A reply is text for the user; then, optionally, one or more lines `TOOL_INTENT: 
 
 `<think>...</think>` is what a model calls thinking and is dropped. Both markers count only at the start of a line
 and outside fenced code, so that a model can still write about them.
+
+Where tools are offered, a call that is written out, as JSON or XML, is an intent as well: see `programs.literal_calls`.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import Enum, auto
 
+import regex
+
+from programs.literal_calls import TAGS, literal_calls
 from programs.transcript import ToolIntent
 
 _INTENT = "TOOL_INTENT:"
+RESULT = "TOOL_RESULT"
+"""What the user's turn begins with that tells what came of an intent. A model that goes on to write one is guessing."""
 _THINK, _THOUGHT = "<think>", "</think>"
 _THOUGHTS = re.compile(rf"^\s*{_THINK}.*?(?:{_THOUGHT}\s*|\Z)", re.DOTALL)
 _FENCE = "```"
@@ -31,20 +39,36 @@ _BLOCK = re.compile(r"^<<<(\w+)[ \t]*\r?\n(?:(.*?)\r?\n)??>>>\1[ \t]*$", re.DOTA
 _AT_ONCE = 1 << 13  # characters: each line moves what is behind it, which must not be all of a long text
 _OPEN_BLOCK = re.compile(r"^<<<(\w+)[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
 
+# What a call in JSON begins with, in a fence or bare; and where it ends.
+_CALL = regex.compile(
+    r"(?P<fence>```(?:json|tool_call|tool_code|tool)?[ \t]*\r?\n)?\s*(?:\[\s*)?"
+    r"\{\s*\"(?:name|function|function_name|tool|tool_name|tool_calls|type|id|arguments|parameters)\"\s*:"
+)
+_FENCE_END = re.compile(r"\n[ \t]*```[ \t]*(?=\r?\n|\Z)")
+_TAGS = tuple(tag for tag in TAGS if tag != "<tools>")
+_LONGEST_CALL = 1 << 20  # characters
+
 
 class _In(Enum):
     TEXT = auto()
     THOUGHT = auto()
     INTENT = auto()
+    CALL = auto()  # what may be one: held back until it is clear
 
 
 class Splitter:
     """Feed it a reply piece by piece; it gives back the visible text as soon as it cannot be anything else.
 
     White space before a marker is dropped with it; all other text comes out byte for byte.
+
+    Args:
+        tools: the names of those that are offered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tools: Collection[str] = ()) -> None:
+        self._tools = frozenset(tools)
+        self._calls: list[ToolIntent] = []
+        self._call_gap = ""
         self._in = _In.TEXT
         self._rest = ""
         self._at_line_start = True
@@ -65,15 +89,18 @@ class Splitter:
     def finish(self) -> str:
         """The reply is over: return the visible text that was still held back."""
         visible = ""
+        if self._in is _In.CALL:
+            visible = self._call(over=True) or ""
         if self._in is _In.TEXT and self._rest and not (self._gap is not None and not self._rest.strip()):
-            visible = self._emit(self._rest)
+            visible += self._emit(self._rest)
         self._rest = ""
         return visible
 
     @property
     def intents(self) -> tuple[ToolIntent, ...]:
         """What the assistant wants done; complete once `finish` was called."""
-        return tuple(_read_intents(self._intent)) if self._in is _In.INTENT else ()
+        said = _read_intents(self._intent) if self._in is _In.INTENT else ()
+        return (*self._calls, *said)
 
     def _advance(self) -> str | None:
         """One move: visible text, `""` for a change of state, None when more of the reply is needed."""
@@ -82,6 +109,8 @@ class Splitter:
                 return self._line_start() if self._at_line_start else self._within_line()
             case _In.THOUGHT:
                 return self._thought()
+            case _In.CALL:
+                return self._call(over=False)
             case _In.INTENT:
                 self._intent += self._rest
                 self._rest = ""
@@ -93,6 +122,13 @@ class Splitter:
         if not line:
             return None
         white = self._rest[: len(self._rest) - len(line)]
+        if self._tools and not self._in_fence:
+            begun = _begins_call(line)
+            if begun is None:
+                return None
+            if begun:
+                self._in, self._call_gap, self._rest = _In.CALL, white, line
+                return ""
         markers = (_FENCE,) if self._in_fence else (_FENCE, _INTENT, _THINK)
         for marker in markers:
             if line.startswith(marker):
@@ -114,6 +150,27 @@ class Splitter:
             self._in = _In.THOUGHT
             self._gap = self._gap if self._gap is not None else white
         return ""
+
+    def _call(self, *, over: bool) -> str | None:
+        """What may be a call, once it is whole: an intent, if it is one of a tool that is offered; else text."""
+        end = _end_of_call(self._rest)
+        if end is None and not over and len(self._rest) < _LONGEST_CALL:
+            return None
+        written = self._rest[:end]
+        self._in = _In.TEXT
+        # A tag is nothing that a user reads. JSON may be, unless it calls a tool that is offered.
+        if written.startswith(_TAGS) or any(
+            name.rpartition(".")[2] in self._tools for name, _ in literal_calls(written)
+        ):
+            self._calls.append(ToolIntent(text=written.strip()))
+            self._rest = self._rest[len(written) :]
+            self._at_line_start = True
+            self._gap = self._gap if self._gap is not None else self._call_gap
+            return ""
+        self._at_line_start = False
+        self._in_fence = written.startswith(_FENCE) and end is None
+        self._rest = self._rest[len(written) :]
+        return self._emit(self._call_gap + written)
 
     def _within_line(self) -> str | None:
         if not self._rest:
@@ -147,9 +204,37 @@ class Splitter:
         return text
 
 
-def split(reply: str) -> tuple[str, tuple[ToolIntent, ...]]:
-    """A whole reply as (visible text, intents)."""
-    splitter = Splitter()
+def _begins_call(line: str) -> bool | None:
+    """Whether a call that is written out begins here; None where more has to be seen."""
+    for tag in TAGS:
+        if line.startswith(tag):
+            return True
+        if tag.startswith(line):
+            return None
+    found = _CALL.match(line, partial=True)
+    if found is None:
+        return False
+    return None if found.partial else True
+
+
+def _end_of_call(text: str) -> int | None:
+    """Where the call that `text` begins with ends; None where it is not whole yet."""
+    for tag, end in TAGS.items():
+        if text.startswith(tag):
+            at = text.find(end)
+            return None if at < 0 else at + len(end)
+    if text.startswith(_FENCE):
+        found = _FENCE_END.search(text)
+        return found.end() if found else None
+    try:
+        return json.JSONDecoder(strict=False).raw_decode(text)[1] if text.rstrip().endswith(("}", "]")) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def split(reply: str, tools: Collection[str] = ()) -> tuple[str, tuple[ToolIntent, ...]]:
+    """A whole reply as (visible text, intents), where `tools` are offered."""
+    splitter = Splitter(tools)
     text = splitter.feed(reply) + splitter.finish()
     return text, splitter.intents
 
@@ -187,4 +272,4 @@ def _read_intents(written: str) -> Iterator[ToolIntent]:
 
 
 def _split_words(words: str) -> list[str]:
-    return words.split(f"\n{_INTENT}")
+    return words.partition(f"\n{RESULT}")[0].split(f"\n{_INTENT}")

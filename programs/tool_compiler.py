@@ -96,7 +96,7 @@ class ToolCompiler(dspy.Module):  # type: ignore[misc]
             environment=lambda: shared(settings.environment),
             budget=Budget(settings.budget),
             recorded=Recorded(),
-            emit=lambda _: None,
+            tell=lambda _: None,
         )
         with dspy.context(adapter=NativeAdapter()):
             compiled = await self.calls(wanted, offered, messages, tree)
@@ -222,7 +222,7 @@ def shortlist(intent: str, tools: Sequence[Tool], room: int) -> list[Tool]:
         named = set(_words(tool.name))
         score = sum((3 if word in named else 1) / spread[word] for word in words & wanted.keys())
         scores.append(score + len(tools) * (tool.name in intent))
-    left, kept = room, set()
+    left, kept = room, set[int]()
     for index in sorted(range(len(tools)), key=lambda index: -scores[index]):
         if not kept or sizes[index] <= left:
             kept.add(index)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -139,18 +139,6 @@ class Message(Frozen):
         """The message as canonical JSON: the same words give the same bytes."""
         return self.model_dump_json(exclude_defaults=True)
 
-    def chat(self) -> dict[str, Any]:
-        """The message in OpenAI's chat form, the one that models and demos are written in."""
-        chat: dict[str, Any] = {"role": self.role, "content": self.content}
-        if self.tool_calls:
-            chat["tool_calls"] = [
-                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-                for call in self.tool_calls
-            ]
-        if self.tool_call_id is not None:
-            chat["tool_call_id"] = self.tool_call_id
-        return chat
-
 
 def read_text(content: Any, *, param: str) -> str:
     """The text of a message's content: a string, null, or a list of parts, each with a `text` (or a `refusal`).
@@ -225,6 +213,14 @@ class Usage(Frozen):
             estimated=self.estimated or other.estimated,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            prompt=self.prompt - other.prompt,
+            completion=self.completion - other.completion,
+            cached=self.cached - other.cached,
+            estimated=self.estimated,
+        )
+
 
 class Sampling(Frozen):
     """How a reply is sampled. None leaves it to the backend's own default.
@@ -262,6 +258,7 @@ class Session:
             nothing but the conversation.
         parent: the session that opened it, or None.
         depth: how many sessions are above it.
+        tools: what it may do besides saying something.
     """
 
     id: str
@@ -269,6 +266,7 @@ class Session:
     context: Context | None = None
     parent: str | None = None
     depth: int = 0
+    tools: Tools = field(default_factory=Tools)
 
     @classmethod
     def asking(cls, name: str, question: str, context: Context | None = None, parent: Session | None = None) -> Self:

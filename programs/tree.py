@@ -21,10 +21,11 @@ from programs.backends import Backends, Role, translate
 from programs.budget import Budget
 from programs.environment import Environment
 from programs.errors import BackendError, ContextTooLong, RantsError
-from programs.events import Event, ModelCalled
+from programs.events import Event, ModelCalled, StepDone, TextDelta, Trajectory, joined
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
 from programs.splitter import without_thinking
+from programs.tools import Caller
 from programs.transcript import FinishReason, Sampling, Session, ToolIntent, Usage, estimate_tokens
 
 _UNKNOWN_WINDOW = 131_072
@@ -37,6 +38,10 @@ _CHILDREN_AT_ONCE = 32
 
 def _places() -> defaultdict[int, asyncio.Semaphore]:
     return defaultdict(lambda: asyncio.Semaphore(_CHILDREN_AT_ONCE))
+
+
+async def _at_once() -> None:
+    """Nobody writes anything down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,11 @@ class Tree:
         environment: gives the sandbox, when it is first needed.
         budget: what is left to spend.
         recorded: what an earlier attempt at the run has done.
-        emit: takes each event.
+        tell: takes each event.
+        settled: waits until what was emitted so far is taken note of, and written down where that is wanted.
+        caller: on whose behalf gateway tools run; None where there are none.
+        told: what the events that were emitted, and those that are recorded, have cost.
+        said: the text that the user was given, piece by piece, step by step.
         children: by depth, the places of sessions that may run at once. A session waits for none of its own depth.
     """
 
@@ -70,8 +79,30 @@ class Tree:
     environment: Callable[[], Environment]
     budget: Budget
     recorded: Recorded
-    emit: Callable[[Event], None]
+    tell: Callable[[Event], None]
+    settled: Callable[[], Awaitable[None]] = _at_once
+    caller: Caller | None = None
+    told: Usage = field(default_factory=Usage)
+    said: list[list[str]] = field(default_factory=lambda: [[]])
     children: defaultdict[int, asyncio.Semaphore] = field(default_factory=_places)
+
+    def __post_init__(self) -> None:
+        self.told = self.recorded.spent.usage
+
+    def emit(self, event: Event) -> None:
+        """Tell an event."""
+        if isinstance(event, Trajectory):
+            self.told += event.usage
+        if isinstance(event, TextDelta):
+            self.said[-1].append(event.text)
+        elif isinstance(event, StepDone):
+            self.said.append([])
+        self.tell(event)
+
+    @property
+    def text(self) -> str:
+        """All the text that the user was given."""
+        return joined(map("".join, self.said))
 
     def window(self, role: Role) -> int:
         """Tokens of prompt and reply together that the model of `role` can hold."""

@@ -14,22 +14,30 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
+from openai.types.chat import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionMessage,
+    ChatCompletionMessageFunctionToolCall,
+)
 from openai.types.chat.chat_completion import Choice
 from openai.types.chat.chat_completion_chunk import Choice as ChunkChoice
-from openai.types.chat.chat_completion_chunk import ChoiceDelta
+from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaToolCall, ChoiceDeltaToolCallFunction
+from openai.types.chat.chat_completion_message_function_tool_call import Function
 from openai.types.completion_usage import CompletionTokensDetails, PromptTokensDetails
 from pydantic import BaseModel, ConfigDict, Field
 
 from programs import Message, Sampling, Transcript, Usage
 from programs.errors import BackendUnavailable, InvalidRequest
-from programs.events import Heartbeat, RunDone, TextDelta
+from programs.events import Heartbeat, RunDone, StepDone, TextDelta
+from programs.transcript import ToolCall
 from server.auth import Admitted
 from server.errors import error_body, sentence, shape
 from server.response_events import mark
 from server.runs import LiveRun, Runs
 from server.served import served
 from server.sse import EventStream, unless_gone
+from server.tools import read_tools
 from store import Run
 
 router = APIRouter()
@@ -160,20 +168,6 @@ def constraint(wanted: ResponseFormat) -> dict[str, Any] | None:
     }
 
 
-def refuse_forced_tools(tool_choice: str | dict[str, Any] | None) -> None:
-    """Tools are offered to the model, not yet called by it: a request that insists on a call cannot be served.
-
-    Raises:
-        InvalidRequest: `tool_choice` is `required` or names a function.
-    """
-    if tool_choice is not None and tool_choice not in ("auto", "none"):
-        raise InvalidRequest(
-            "tool_choice must be 'auto' or 'none': this server cannot yet be made to call a tool.",
-            param="tool_choice",
-            code="unsupported_value",
-        )
-
-
 async def refuse_broken_text(request: Request) -> None:
     """Half of a surrogate pair is valid JSON and yet no text: no model and no database takes it.
 
@@ -191,7 +185,7 @@ async def refuse_broken_text(request: Request) -> None:
 async def create(request: Request, body: ChatRequest, tenant: Admitted) -> Response:
     """Answer a conversation, whole or as a stream of chunks."""
     served(request, body.model)
-    refuse_forced_tools(body.tool_choice)
+    tools = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls)
     runs: Runs = request.app.state.runs
     asked = Run(
         id=f"chatcmpl-{uuid.uuid4().hex}",
@@ -204,7 +198,7 @@ async def create(request: Request, body: ChatRequest, tenant: Admitted) -> Respo
         session_key=request.headers.get("x-session-id"),
         transcript=body.transcript(),
     )
-    run = await runs.start(asked, body.sampling(), kept=body.store is not False)
+    run = await runs.start(asked, body.sampling(), tools, kept=body.store is not False)
     try:
         if body.stream:
             await unless_gone(request, run.begun())
@@ -221,7 +215,13 @@ async def create(request: Request, body: ChatRequest, tenant: Admitted) -> Respo
 
 
 def _completion(run: LiveRun, done: RunDone) -> ChatCompletion:
-    message = ChatCompletionMessage(role="assistant", content=done.text, refusal=None)
+    calls = [_tool_call(call) for call in done.calls]
+    message = ChatCompletionMessage(
+        role="assistant",
+        content=done.text if done.text or not calls else None,
+        refusal=None,
+        **({"tool_calls": calls} if calls else {}),
+    )
     choice = Choice(index=0, message=message, logprobs=None, finish_reason=_finish_reason(done))
     return ChatCompletion(
         id=run.asked.id,
@@ -253,10 +253,17 @@ async def _frames(run: LiveRun, include_usage: bool) -> AsyncGenerator[bytes]:
     yield chunk(ChoiceDelta(role="assistant", content=""))
     # Chunks of text differ in nothing but the text: what is around it is made once, not for each token.
     before, after = chunk(ChoiceDelta(content=_TEXT)).split(json.dumps(_TEXT).encode())
+    said, step_over = False, False
     async for event in run.follow():
         match event:
             case TextDelta(text):
+                # What the steps of a run say is one text here, as in `RunDone`.
+                if step_over and said:
+                    text = f"\n\n{text}"
+                said, step_over = True, False
                 yield before + json.dumps(text, ensure_ascii=False).encode() + after
+            case StepDone():
+                step_over = True
             case Heartbeat():
                 yield b": keep-alive\n\n"
             case RunDone() as done:
@@ -265,11 +272,24 @@ async def _frames(run: LiveRun, include_usage: bool) -> AsyncGenerator[bytes]:
                     error = error_body(sentence(failure), found.type, code=found.code)
                     yield b"data: " + json.dumps(error).encode() + b"\n\n"
                     return
+                for index, call in enumerate(done.calls):
+                    begun = ChoiceDeltaToolCallFunction(name=call.name, arguments="")
+                    yield chunk(_call_delta(index, begun, id=call.id, type="function"))
+                    yield chunk(_call_delta(index, ChoiceDeltaToolCallFunction(arguments=call.arguments)))
                 yield chunk(ChoiceDelta(), _finish_reason(done), **mark(done))
                 if include_usage:
                     usage = {**base, "usage": _usage(done.usage)}
                     yield _frame(ChatCompletionChunk(**usage, choices=[]))
     yield b"data: [DONE]\n\n"
+
+
+def _tool_call(call: ToolCall) -> ChatCompletionMessageFunctionToolCall:
+    function = Function(name=call.name, arguments=call.arguments)
+    return ChatCompletionMessageFunctionToolCall(id=call.id, type="function", function=function)
+
+
+def _call_delta(index: int, function: ChoiceDeltaToolCallFunction, **more: Any) -> ChoiceDelta:
+    return ChoiceDelta(tool_calls=[ChoiceDeltaToolCall(index=index, function=function, **more)])
 
 
 def _failure(run: LiveRun, done: RunDone) -> BaseException | None:
@@ -280,6 +300,8 @@ def _failure(run: LiveRun, done: RunDone) -> BaseException | None:
 
 
 def _finish_reason(done: RunDone) -> str:
+    if done.calls:
+        return "tool_calls"
     return "stop" if done.outcome == "completed" else _FINISH.get(done.reason or "", "length")
 
 

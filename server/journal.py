@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from programs.events import Trajectory
+from programs.events import StepDone, Trajectory
 from store import Run, Store
 
 
@@ -22,12 +22,19 @@ class Journal:
         self._asked = asked
         self._number = number
         self._waiting: list[Trajectory] = []
+        self._last_step: StepDone | None = None
         self._writing: asyncio.Task[None] | None = None
         self.begun = asked.background
         """Whether the run is in the store."""
 
     def add(self, event: Trajectory) -> None:
-        """Write `event` down, soon."""
+        """Write `event` down, soon. A step waits for what follows it: the last one is kept with the run's end."""
+        if self._last_step is not None:
+            self._waiting.append(self._last_step)
+            self._last_step = None
+        if isinstance(event, StepDone) and event.session == self._asked.id:
+            self._last_step = event
+            return
         self._waiting.append(event)
         if self._writing is None or (self._writing.done() and not self._failed()):
             self._writing = asyncio.create_task(self._write())

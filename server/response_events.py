@@ -7,7 +7,7 @@ there is nothing to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from openai.types.responses import (
@@ -18,8 +18,17 @@ from openai.types.responses import (
     ResponseCreatedEvent,
     ResponseError,
     ResponseFailedEvent,
+    ResponseFunctionCallArgumentsDeltaEvent,
+    ResponseFunctionCallArgumentsDoneEvent,
+    ResponseFunctionToolCall,
     ResponseIncompleteEvent,
     ResponseInProgressEvent,
+    ResponseMcpCallArgumentsDeltaEvent,
+    ResponseMcpCallArgumentsDoneEvent,
+    ResponseMcpCallCompletedEvent,
+    ResponseMcpCallFailedEvent,
+    ResponseMcpCallInProgressEvent,
+    ResponseOutputItem,
     ResponseOutputItemAddedEvent,
     ResponseOutputItemDoneEvent,
     ResponseOutputMessage,
@@ -30,13 +39,15 @@ from openai.types.responses import (
     ResponseUsage,
 )
 from openai.types.responses.response import IncompleteDetails
+from openai.types.responses.response_output_item import McpCall
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
 
 from programs import Usage
-from programs.events import Event, Heartbeat, RunDone, TextDelta
+from programs.events import Event, Heartbeat, RunDone, StepDone, TextDelta, ToolRan, ToolStarted
+from programs.transcript import ToolCall
 from store import Run, StoredRun
 
-__all__ = ["Answer", "ResponseFold"]
+__all__ = ["Answer", "ResponseFold", "whole"]
 
 type ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
@@ -58,21 +69,20 @@ class ResponseFold:
     def __init__(self, asked: Run | StoredRun) -> None:
         self._asked = asked
         self._number = 0
-        self._text: list[str] = []
-        self._item_id = asked.id.replace("resp_", "msg_", 1)
+        self._items: list[ResponseOutputItem] = []
+        self._text: list[str] | None = None  # of the message that is open: the last item
+        self._step_over = False
+        self._done: RunDone | None = None
 
-    def queued(self) -> Answer:
-        """The response before anything has happened."""
-        return self._answer("queued" if self._asked.background else "in_progress")
-
-    def so_far(self, events: Sequence[Event]) -> Answer:
-        """The response of a run that is alive."""
-        text = "".join(event.text for event in events if isinstance(event, TextDelta))
-        return self._answer("in_progress", output=self._output(text, "in_progress"))
-
-    def answer(self, done: RunDone) -> Answer:
-        """The response of a run that is over."""
-        status: ItemStatus = "completed" if done.outcome == "completed" else "incomplete"
+    def answer(self) -> Answer:
+        """The response as it is now."""
+        done = self._done
+        if done is None:
+            output = [*self._items]
+            if self._text is not None:
+                output[-1] = self._message([_part("".join(self._text))], "in_progress")
+            waiting = self._asked.background and not output
+            return self._answer("queued" if waiting else "in_progress", output=output)
         incomplete = failed = None
         if done.outcome == "incomplete":
             # OpenAI's type knows two reasons; ours may be a part of the budget as well.
@@ -82,8 +92,7 @@ class ResponseFold:
             failed = ResponseError(code=code, message=done.message or "")
         return self._answer(
             done.outcome,
-            # An answer that ended well has its message, also when there was nothing to say.
-            output=self._output(done.text, status, even_empty=status == "completed"),
+            output=self._items,
             usage=_usage(done.usage),
             incomplete_details=incomplete,
             error=failed,
@@ -93,38 +102,43 @@ class ResponseFold:
 
     def opening(self) -> Iterator[Any]:
         """The events with which every stream begins."""
-        yield ResponseCreatedEvent(type="response.created", response=self.queued(), sequence_number=self._next())
+        created = self._answer("queued" if self._asked.background else "in_progress")
+        yield ResponseCreatedEvent(type="response.created", response=created, sequence_number=self._next())
         if self._asked.background:
-            yield ResponseQueuedEvent(type="response.queued", response=self.queued(), sequence_number=self._next())
+            yield ResponseQueuedEvent(type="response.queued", response=created, sequence_number=self._next())
         yield self._in_progress()
 
     def on(self, event: Event) -> Iterator[Any]:
         """The events of the stream that say what `event` says."""
         match event:
             case TextDelta(text):
-                if not self._text:
-                    yield from self._open_item()
-                self._text.append(text)
-                yield ResponseTextDeltaEvent(
-                    type="response.output_text.delta",
-                    item_id=self._item_id,
-                    output_index=0,
-                    content_index=0,
-                    delta=text,
-                    logprobs=[],
-                    sequence_number=self._next(),
-                )
+                if self._step_over:
+                    yield from self._close_message("completed")
+                if self._text is None:
+                    yield from self._open_message()
+                yield self._more_text(text)
             case Heartbeat():
                 # Clients' idle timers are reset by an event, not by a comment.
                 yield self._in_progress()
+            case StepDone():
+                self._step_over = True
+            case ToolStarted(call=call):
+                yield from self._close_message("completed")
+                yield from self._open_gateway_call(call)
+            case ToolRan() as ran:
+                yield from self._close_gateway_call(ran)
             case RunDone() as done:
-                if done.outcome == "completed" and not self._text:
-                    yield from self._open_item()
-                if done.outcome == "completed" or self._text:
-                    yield from self._close_item("completed" if done.outcome == "completed" else "incomplete")
+                whole = done.outcome == "completed"
+                # An answer that ended well says something, also when that is nothing.
+                if whole and not self._items and not done.calls:
+                    yield from self._open_message()
+                yield from self._close_message("completed" if whole else "incomplete")
+                for call in done.calls:
+                    yield from self._client_call(call)
+                self._done = done
                 end = _ENDS.get(done.outcome, ResponseIncompleteEvent)
                 kind = {"completed": "completed", "failed": "failed"}.get(done.outcome, "incomplete")
-                yield end(type=f"response.{kind}", response=self.answer(done), sequence_number=self._next())
+                yield end(type=f"response.{kind}", response=self.answer(), sequence_number=self._next())
 
     def _next(self) -> int:
         number = self._number
@@ -135,55 +149,140 @@ class ResponseFold:
         answer = self._answer("in_progress")
         return ResponseInProgressEvent(type="response.in_progress", response=answer, sequence_number=self._next())
 
-    def _open_item(self) -> Iterator[Any]:
-        yield ResponseOutputItemAddedEvent(
+    def _id(self, prefix: str, index: int) -> str:
+        """The id of an item: the response's, and where in it the item stands."""
+        return f"{prefix}_{self._asked.id.removeprefix('resp_')}{index or ''}"
+
+    def _added(self, item: ResponseOutputItem) -> ResponseOutputItemAddedEvent:
+        self._items.append(item)
+        return ResponseOutputItemAddedEvent(
             type="response.output_item.added",
-            output_index=0,
-            item=self._message([], "in_progress"),
+            output_index=len(self._items) - 1,
+            item=item,
             sequence_number=self._next(),
         )
+
+    def _item_done(self, index: int, item: ResponseOutputItem) -> ResponseOutputItemDoneEvent:
+        self._items[index] = item
+        return ResponseOutputItemDoneEvent(
+            type="response.output_item.done", output_index=index, item=item, sequence_number=self._next()
+        )
+
+    def _open_message(self) -> Iterator[Any]:
+        self._text = []
+        item = ResponseOutputMessage(
+            type="message",
+            id=self._id("msg", len(self._items)),
+            role="assistant",
+            status="in_progress",
+            content=[],
+        )
+        yield self._added(item)
         yield ResponseContentPartAddedEvent(
             type="response.content_part.added",
-            item_id=self._item_id,
-            output_index=0,
+            item_id=item.id,
+            output_index=len(self._items) - 1,
             content_index=0,
             part=_part(""),
             sequence_number=self._next(),
         )
 
-    def _close_item(self, status: ItemStatus) -> Iterator[Any]:
-        text = "".join(self._text)
-        yield ResponseTextDoneEvent(
-            type="response.output_text.done",
-            item_id=self._item_id,
-            output_index=0,
+    def _more_text(self, text: str) -> ResponseTextDeltaEvent:
+        assert self._text is not None  # noqa: S101
+        self._text.append(text)
+        return ResponseTextDeltaEvent(
+            type="response.output_text.delta",
+            item_id=self._id("msg", len(self._items) - 1),
+            output_index=len(self._items) - 1,
             content_index=0,
-            text=text,
+            delta=text,
             logprobs=[],
             sequence_number=self._next(),
         )
-        yield ResponseContentPartDoneEvent(
-            type="response.content_part.done",
-            item_id=self._item_id,
-            output_index=0,
-            content_index=0,
-            part=_part(text),
-            sequence_number=self._next(),
-        )
-        yield ResponseOutputItemDoneEvent(
-            type="response.output_item.done",
-            output_index=0,
-            item=self._message([_part(text)], status),
-            sequence_number=self._next(),
-        )
 
-    def _output(self, text: str, status: ItemStatus, *, even_empty: bool = False) -> list[ResponseOutputMessage]:
-        return [self._message([_part(text)], status)] if text or even_empty else []
+    def _close_message(self, status: ItemStatus) -> Iterator[Any]:
+        self._step_over = False
+        if self._text is None:
+            return
+        text, self._text = "".join(self._text), None
+        index = len(self._items) - 1
+        place: Any = {"item_id": self._id("msg", index), "output_index": index, "content_index": 0}
+        yield ResponseTextDoneEvent(
+            type="response.output_text.done", **place, text=text, logprobs=[], sequence_number=self._next()
+        )
+        yield ResponseContentPartDoneEvent(
+            type="response.content_part.done", **place, part=_part(text), sequence_number=self._next()
+        )
+        yield self._item_done(index, self._message([_part(text)], status))
 
     def _message(self, content: list[ResponseOutputText], status: ItemStatus) -> ResponseOutputMessage:
-        return ResponseOutputMessage(
-            type="message", id=self._item_id, role="assistant", status=status, content=list(content)
+        """The message that is the last item, as it is now."""
+        name = self._id("msg", len(self._items) - 1)
+        return ResponseOutputMessage(type="message", id=name, role="assistant", status=status, content=list(content))
+
+    def _client_call(self, call: ToolCall) -> Iterator[Any]:
+        """A call that the client executes as soon as it sees it done: the response can no longer fail."""
+        index = len(self._items)
+        item = ResponseFunctionToolCall(
+            type="function_call",
+            id=self._id("fc", index),
+            call_id=call.id,
+            name=call.name,
+            arguments="",
+            status="in_progress",
+            **({"namespace": call.namespace} if call.namespace else {}),
         )
+        yield self._added(item)
+        place: Any = {"item_id": item.id, "output_index": index}
+        yield ResponseFunctionCallArgumentsDeltaEvent(
+            type="response.function_call_arguments.delta",
+            **place,
+            delta=call.arguments,
+            sequence_number=self._next(),
+        )
+        yield ResponseFunctionCallArgumentsDoneEvent(
+            type="response.function_call_arguments.done",
+            **place,
+            name=call.name,
+            arguments=call.arguments,
+            sequence_number=self._next(),
+        )
+        yield self._item_done(index, item.model_copy(update={"arguments": call.arguments, "status": "completed"}))
+
+    def _open_gateway_call(self, call: ToolCall) -> Iterator[Any]:
+        """A call that RANTS executes; on the wire it is one of a server that the client does not have to call."""
+        index = len(self._items)
+        item = McpCall(
+            type="mcp_call",
+            id=f"mcp_{call.id}",
+            server_label="rants",
+            name=call.name,
+            arguments=call.arguments,
+            status="in_progress",
+        )
+        yield self._added(item)
+        place: Any = {"item_id": item.id, "output_index": index}
+        yield ResponseMcpCallInProgressEvent(
+            type="response.mcp_call.in_progress", **place, sequence_number=self._next()
+        )
+        yield ResponseMcpCallArgumentsDeltaEvent(
+            type="response.mcp_call_arguments.delta", **place, delta=call.arguments, sequence_number=self._next()
+        )
+        yield ResponseMcpCallArgumentsDoneEvent(
+            type="response.mcp_call_arguments.done", **place, arguments=call.arguments, sequence_number=self._next()
+        )
+
+    def _close_gateway_call(self, ran: ToolRan) -> Iterator[Any]:
+        index = next(at for at, item in enumerate(self._items) if item.id == f"mcp_{ran.call.id}")
+        place: Any = {"item_id": f"mcp_{ran.call.id}", "output_index": index}
+        if ran.ok:
+            yield ResponseMcpCallCompletedEvent(
+                type="response.mcp_call.completed", **place, sequence_number=self._next()
+            )
+        else:
+            yield ResponseMcpCallFailedEvent(type="response.mcp_call.failed", **place, sequence_number=self._next())
+        came = {"output": ran.output, "status": "completed"} if ran.ok else {"error": ran.output, "status": "failed"}
+        yield self._item_done(index, self._items[index].model_copy(update=came))
 
     def _answer(self, status: str, **more: Any) -> Answer:
         said = {
@@ -208,6 +307,30 @@ class ResponseFold:
         )
         # The request's own words go back as they came: also tools and options of kinds that nobody knows yet.
         return answer.model_copy(update=echo)
+
+
+def whole(asked: Run | StoredRun, events: Iterable[Event]) -> Answer:
+    """The response of a run that has emitted `events`."""
+    fold = ResponseFold(asked)
+    for event in _in_one(events):
+        for _ in fold.on(event):
+            pass
+    return fold.answer()
+
+
+def _in_one(events: Iterable[Event]) -> Iterator[Event]:
+    """The events without heartbeats, text that follows text in one: nobody reads along."""
+    text: list[str] = []
+    for event in events:
+        if isinstance(event, TextDelta):
+            text.append(event.text)
+        elif not isinstance(event, Heartbeat):
+            if text:
+                yield TextDelta("".join(text))
+                text = []
+            yield event
+    if text:
+        yield TextDelta("".join(text))
 
 
 def mark(done: RunDone) -> dict[str, Any]:

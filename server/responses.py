@@ -20,12 +20,13 @@ from programs.events import Event, RunDone
 from programs.recorded import Recorded
 from programs.transcript import ToolCall, read_text
 from server.auth import Admitted, Tenant
-from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text, refuse_forced_tools
-from server.response_events import Answer, ResponseFold
-from server.runs import LiveRun, Runs, ending, replay
+from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
+from server.response_events import Answer, ResponseFold, whole
+from server.runs import LiveRun, Runs, replay
 from server.served import served
 from server.settings import Settings
 from server.sse import EventStream, unless_gone
+from server.tools import read_tools
 from store import Finished, Run, Store, StoredRun
 
 router = APIRouter()
@@ -143,7 +144,7 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
     """Answer, whole or streamed, now or in the background."""
     name: str = request.app.state.settings.rlm.rants_one.name
     served(request, body.model if body.model is not None else name)
-    refuse_forced_tools(body.tool_choice)
+    tools = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls)
     if body.background and body.store is False:
         raise InvalidRequest(
             "A background response has to be stored: leave out store, or set it to true.", param="store"
@@ -167,22 +168,23 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
             transcript=await _conversation(request, body, tenant),
         ),
         sampling,
+        tools,
         instructions=body.instructions,
         kept=body.store is not False,
     )
     if body.background:
         if body.stream:
             return EventStream(_frames(run.asked, run.follow()), hung_up=_nothing)
-        return _object(ResponseFold(run.asked).queued())
+        return _object(whole(run.asked, ()))
     try:
         if body.stream:
             await unless_gone(request, run.begun())
             return EventStream(_frames(run.asked, run.follow()), hung_up=run.cancel)
-        done = await unless_gone(request, run.finished())
+        await unless_gone(request, run.finished())
     except BaseException:
         run.cancel()
         raise
-    return _object(ResponseFold(run.asked).answer(done))
+    return _object(whole(run.asked, run.events))
 
 
 @router.get("/v1/responses/{response_id}", response_model=None)
@@ -198,16 +200,16 @@ async def get(
     if live is not None:
         if stream:
             return EventStream(_frames(live.asked, live.follow(), after=starting_after), hung_up=_nothing)
-        return _object(ResponseFold(live.asked).so_far(live.events))
+        return _object(whole(live.asked, live.events))
     stored = await _kept(request, tenant, response_id)
     if stored.completed_at is None:
         if stream:
             raise InvalidRequest(f"Response {response_id!r} is written by another process: read it without stream.")
-        return _object(ResponseFold(stored).queued())
+        return _object(whole(stored, ()))
     if stream:
         events = _each(replay(stored))
         return EventStream(_frames(stored, events, after=starting_after), hung_up=_nothing)
-    return _object(ResponseFold(stored).answer(ending(stored)))
+    return _object(whole(stored, replay(stored)))
 
 
 @router.delete("/v1/responses/{response_id}", response_model=None)
@@ -227,13 +229,14 @@ async def cancel(request: Request, response_id: str, tenant: Tenant) -> Response
     if live is not None:
         if not live.asked.background:
             raise InvalidRequest("Only a background response can be cancelled by its id.", param="response_id")
-        return _object(ResponseFold(live.asked).answer(await _stop(live)))
+        await _stop(live)
+        return _object(whole(live.asked, live.events))
     stored = await _kept(request, tenant, response_id)
     if not stored.background:
         raise InvalidRequest("Only a background response can be cancelled by its id.", param="response_id")
     if stored.completed_at is None:
         raise InvalidRequest(f"Response {response_id!r} is written by another process: only that one can stop it.")
-    return _object(ResponseFold(stored).answer(ending(stored)))
+    return _object(whole(stored, replay(stored)))
 
 
 @router.get("/v1/responses/{response_id}/input_items")
@@ -294,7 +297,9 @@ async def go_on(runs: Runs, store: Store) -> None:
             transcript=await store.transcript(stored.tenant, stored.id, output=False),
         )
         sampling = Sampling.model_validate(stored.request["sampling"])
-        runs.go_on(asked, sampling, instructions=stored.request["echo"]["instructions"], recorded=recorded)
+        echo = stored.request["echo"]
+        tools = read_tools(echo["tools"], echo["tool_choice"], echo["parallel_tool_calls"])
+        runs.go_on(asked, sampling, tools, instructions=echo["instructions"], recorded=recorded)
 
 
 async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -> Transcript:
@@ -428,12 +433,10 @@ async def _stored(request: Request, tenant: str, response_id: str) -> StoredRun 
     return await _store(request).run(tenant, response_id) if response_id.startswith(_PREFIX) else None
 
 
-async def _stop(live: LiveRun) -> RunDone:
+async def _stop(live: LiveRun) -> None:
     live.cancel()
-    while (done := live.done) is None:
-        async for _ in live.follow():
-            pass
-    return done
+    async for _ in live.follow():
+        pass
 
 
 async def _frames(

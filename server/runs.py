@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -13,8 +13,22 @@ import dspy
 
 from programs import RANTS, Message, Sampling, Session, Transcript, Usage
 from programs.errors import BackendTimeout, RantsError
-from programs.events import Event, Heartbeat, RunDone, StepDone, TextDelta, Trajectory
+from programs.events import (
+    Event,
+    Exploration,
+    Heartbeat,
+    RunDone,
+    StepDone,
+    Stepped,
+    TextDelta,
+    ToolRan,
+    ToolStarted,
+    Trajectory,
+    joined,
+    messages_of,
+)
 from programs.recorded import Recorded
+from programs.transcript import Tools
 from server.errors import sentence, shape
 from server.journal import Journal
 from store import Finished, Run, Store, StoredRun
@@ -29,7 +43,7 @@ class LiveRun:
     Attributes:
         kept: whether it is written down; otherwise only what it cost is.
         failure: the error behind a `RunDone` that says `failed`.
-        exploring: what the step that is being taken has cost so far.
+        usage: what it has cost so far.
         over: the loop has ended and what is left is to write it down, which nothing interrupts.
     """
 
@@ -37,7 +51,7 @@ class LiveRun:
     kept: bool
     events: list[Event] = field(default_factory=list)
     failure: BaseException | None = None
-    exploring: Usage = field(default_factory=Usage)
+    usage: Usage = field(default_factory=Usage)
     task: asyncio.Task[None] | None = None
     over: bool = False
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -47,11 +61,6 @@ class LiveRun:
         self.events.append(event)
         self._news.set()
         self._news = asyncio.Event()
-
-    @property
-    def usage(self) -> Usage:
-        """What the run has cost so far."""
-        return sum((event.usage for event in self.events if isinstance(event, StepDone)), self.exploring)
 
     @property
     def done(self) -> RunDone | None:
@@ -118,7 +127,13 @@ class Runs:
         self._closing = False
 
     async def start(
-        self, asked: Run, sampling: Sampling, *, instructions: str | None = None, kept: bool = True
+        self,
+        asked: Run,
+        sampling: Sampling,
+        tools: Tools,
+        *,
+        instructions: str | None = None,
+        kept: bool = True,
     ) -> LiveRun:
         """Begin a run. A background run is written down before this returns, so that it survives a crash.
 
@@ -127,25 +142,26 @@ class Runs:
         """
         if asked.background:
             await self._store.begin(asked)
-        return self.go_on(asked, sampling, instructions=instructions, kept=kept)
+        return self.go_on(asked, sampling, tools, instructions=instructions, kept=kept)
 
     def go_on(
         self,
         asked: Run,
         sampling: Sampling,
+        tools: Tools,
         *,
         instructions: str | None = None,
         kept: bool = True,
         recorded: Sequence[Trajectory] = (),
     ) -> LiveRun:
         """Drive a run that is written down already, or that need not be. It takes `recorded` as done."""
-        run = LiveRun(asked, kept, exploring=Recorded(recorded).spent.usage)
+        run = LiveRun(asked, kept, told(asked.id, recorded), usage=Recorded(recorded).spent.usage)
         self._alive[asked.tenant, asked.id] = run
         transcript = asked.transcript
         if instructions:
             transcript = Transcript(messages=(Message(role="system", content=instructions), *transcript.messages))
         # Started at once, so that even a run which is cancelled right away ends as every other does.
-        session = Session(id=asked.id, transcript=transcript)
+        session = Session(id=asked.id, transcript=transcript, tools=tools)
         loop = asyncio.get_running_loop()
         run.task = asyncio.Task(self._drive(run, session, sampling, recorded), loop=loop, eager_start=True)
         return run
@@ -196,20 +212,14 @@ class Runs:
             async with asyncio.timeout(self._timeout) as deadline:
                 # dspy would keep every call; a server must not.
                 with dspy.context(trace=None):
-                    async with aclosing(self._rants.run(session, sampling, recorded=recorded)) as events:
+                    events = self._rants.run(session, sampling, recorded=recorded)
+                    async with aclosing(events):
                         async for event in events:
-                            if isinstance(event, Trajectory):
-                                run.exploring += event.usage
-                                if journal is not None:
-                                    journal.add(event)
-                                continue
-                            if isinstance(event, StepDone):
-                                run.exploring = Usage()
-                            if journal is not None:
-                                await journal.written()
                             if isinstance(event, RunDone):
+                                if journal is not None:
+                                    await journal.written()
                                 return event
-                            run.append(event)
+                            await _take(run, event, journal)
             raise AssertionError("a run ended without saying how")
         except asyncio.CancelledError:
             return RunDone("cancelled", _text(run.events), run.usage)
@@ -225,13 +235,13 @@ class Runs:
             return _failed(run, error)
 
     async def _write_down(self, run: LiveRun, done: RunDone, seconds: float, journal: Journal | None) -> None:
-        steps = [event for event in run.events if isinstance(event, StepDone)]
+        steps = [event for event in run.events if isinstance(event, Stepped)]
         asked = run.asked
         finished = Finished(
             done=done,
             steps=tuple(steps),
             timeline=timeline(run.events),
-            output=(Message(role="assistant", content=done.text),) if done.text else (),
+            output=(*messages_of(steps), *_unfinished(done, steps)),
             seconds=seconds,
         )
         if journal is None:
@@ -265,8 +275,34 @@ class _Heartbeats:
         self._timer.cancel()
 
 
+async def _take(run: LiveRun, event: Event, journal: Journal | None) -> None:
+    """One event of the loop: charged, written down, and shown to whoever follows."""
+    if isinstance(event, Trajectory):
+        run.usage += event.usage
+        if journal is not None:
+            journal.add(event)
+    if isinstance(event, Exploration):
+        return
+    # Nobody sees an event, and no tool is executed, before all that came before is written down.
+    if journal is not None:
+        await journal.written()
+    if not isinstance(event, Trajectory) or event.session == run.asked.id:
+        run.append(event)
+
+
+def told(run_id: str, recorded: Iterable[Trajectory]) -> list[Event]:
+    """What whoever follows a run has been shown of the steps that are recorded."""
+    events: list[Event] = []
+    for event in recorded:
+        if isinstance(event, Stepped) and event.session == run_id:
+            if isinstance(event, StepDone) and event.text:
+                events.append(TextDelta(event.text))
+            events.append(event)
+    return events
+
+
 def timeline(events: Sequence[Event]) -> tuple[int, ...]:
-    """How the text was cut as it was streamed: the length of each delta, and 0 for each heartbeat."""
+    """How a run was streamed: the length of each piece of text, 0 for each heartbeat, -1 for what ended in between."""
     cuts: list[int] = []
     for event in events:
         match event:
@@ -274,6 +310,8 @@ def timeline(events: Sequence[Event]) -> tuple[int, ...]:
                 cuts.append(len(text))
             case Heartbeat():
                 cuts.append(0)
+            case StepDone() | ToolStarted() | ToolRan():
+                cuts.append(-1)
     return tuple(cuts)
 
 
@@ -282,22 +320,48 @@ def ending(stored: StoredRun) -> RunDone:
     assert stored.status != "queued"  # noqa: S101
     assert stored.status != "in_progress"  # noqa: S101
     at = stored.completed_at or stored.created_at
-    return RunDone(stored.status, stored.text, stored.usage, stored.reason, stored.message, at)
+    last = next((step for step in reversed(stored.steps) if isinstance(step, StepDone)), None)
+    here = {step.call.id for step in stored.steps if isinstance(step, ToolStarted)}
+    calls = tuple(call for call in last.calls if call.id not in here) if last and stored.status == "completed" else ()
+    return RunDone(stored.status, stored.text, stored.usage, stored.reason, stored.message, at, calls)
 
 
 def replay(stored: StoredRun) -> list[Event]:
     """The events of a run that is over, as they were streamed: the inverse of `timeline`."""
     done = ending(stored)
+    steps = iter(stored.steps)
+    texts = [step.text for step in stored.steps if isinstance(step, StepDone)]
+    texts += [message.content for message in _unfinished(done, stored.steps)]
     events: list[Event] = []
-    position = 0
+    step, position = 0, 0
     for length in stored.timeline:
-        events.append(TextDelta(done.text[position : position + length]) if length else Heartbeat())
-        position += length
+        if length > 0:
+            events.append(TextDelta(texts[step][position : position + length]))
+            position += length
+        elif length == 0:
+            events.append(Heartbeat())
+        else:
+            events.append(ended := next(steps))
+            if isinstance(ended, StepDone):
+                step, position = step + 1, 0
     return [*events, done]
 
 
 def _text(events: Sequence[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
+    """All the text that was given, as `RunDone` tells it."""
+    texts = [""]
+    for event in events:
+        if isinstance(event, TextDelta):
+            texts[-1] += event.text
+        elif isinstance(event, StepDone):
+            texts.append("")
+    return joined(texts)
+
+
+def _unfinished(done: RunDone, steps: Sequence[Stepped]) -> Iterator[Message]:
+    """What a step said that did not end."""
+    if rest := done.text[len(joined(step.text for step in steps if isinstance(step, StepDone))) :].strip("\n"):
+        yield Message(role="assistant", content=rest)
 
 
 def _failed(run: LiveRun, error: BaseException) -> RunDone:

@@ -11,14 +11,14 @@ import peewee as pw
 from pydantic import Field, TypeAdapter
 
 from programs.errors import NotFound
-from programs.events import RunDone, StepDone, Trajectory
+from programs.events import RunDone, Stepped, Trajectory
 from programs.transcript import Transcript, Usage
 from store import prefixes, statements
 from store.runs import Finished, Run, StoredRun
 from store.statements import Found, Values, row, rows
 from store.tables import COST
 
-_STEPS = TypeAdapter(tuple[StepDone, ...])
+_STEPS = TypeAdapter(tuple[Annotated[Stepped, Field(discriminator="kind")], ...])
 _NUMBERS = TypeAdapter(tuple[int, ...])
 _EVENT: TypeAdapter[Trajectory] = TypeAdapter(Annotated[Trajectory, Field(discriminator="kind")])
 

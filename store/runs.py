@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from programs.events import Outcome, RunDone, StepDone
+from programs.events import Outcome, RunDone, Stepped
 from programs.transcript import Message, Transcript, Usage
 
 Status = Literal["queued", "in_progress"] | Outcome
@@ -48,7 +48,7 @@ class Finished:
         done: its last event: outcome, text, usage, and what went wrong.
         seconds: how long it took.
         output: the messages that it appended to the transcript.
-        steps: its turns of the loop.
+        steps: its turns of the loop, and the tools that it executed in between.
         timeline: numbers for whoever replays its events; the store does not look inside.
 
     """
@@ -56,7 +56,7 @@ class Finished:
     done: RunDone
     seconds: float
     output: tuple[Message, ...] = ()
-    steps: tuple[StepDone, ...] = ()
+    steps: tuple[Stepped, ...] = ()
     timeline: tuple[int, ...] = ()
 
 
@@ -75,7 +75,7 @@ class StoredRun:
     created_at: float
     completed_at: float | None
     text: str
-    steps: tuple[StepDone, ...]
+    steps: tuple[Stepped, ...]
     timeline: tuple[int, ...]
     reason: str | None
     message: str | None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from programs.transcript import Tool
+from programs.transcript import Tool, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +80,10 @@ class GatewayTool:
     def name(self) -> str:
         """What a call names."""
         return self.tool.name
+
+
+class Runner(Protocol):
+    """What executes calls of gateway tools: the registry."""
+
+    async def execute(self, call: ToolCall, caller: Caller) -> Result:
+        """Execute a call that fits its tool's schema. What goes wrong in the world is a result."""

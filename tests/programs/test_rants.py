@@ -55,8 +55,10 @@ HELLO = Session(id="test", transcript=Transcript(messages=(Message(role="user", 
 async def test_events_tell_the_text_the_step_and_the_end(rants: RANTS, backends: Backends) -> None:
     events = [event async for event in rants.run(HELLO)]
     spent = Usage(prompt=9, completion=2, cached=4)
-    assert events[:-1] == [TextDelta("Hel"), TextDelta("lo."), StepDone("Hello.", (), "stop", spent)]
-    done = events[-1]
+    assert events[:-2] == [TextDelta("Hel"), TextDelta("lo.")]
+    step, done = events[-2:]
+    assert isinstance(step, StepDone)
+    assert (step.session, step.step, step.text, step.calls, step.usage) == ("test", 1, "Hello.", (), spent)
     assert isinstance(done, RunDone)
     assert (done.outcome, done.text, done.usage) == ("completed", "Hello.", spent)
     await backends.aclose()

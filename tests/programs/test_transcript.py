@@ -35,15 +35,13 @@ def test_appending_leaves_the_transcript_as_it_was() -> None:
     assert after.prefixes[0] == before.prefixes[0]
 
 
-def test_messages_in_chat_form_survive_the_way_in_and_out() -> None:
-    call = {"id": "call_1", "type": "function", "function": {"name": "read", "arguments": '{"b":1,  "a":2}'}}
-    chat: list[dict[str, object]] = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "hi"},
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "content": "42", "tool_call_id": "call_1"},
-    ]
-    assert [Message.read(message).chat() for message in chat] == chat
+def test_a_message_in_chat_form_is_read_whole() -> None:
+    arguments = '{"b":1,  "a":2}'
+    call = {"id": "call_1", "type": "function", "function": {"name": "read", "arguments": arguments}}
+    called = Message.read({"role": "assistant", "content": None, "tool_calls": [call]})
+    assert called == Message(role="assistant", tool_calls=(ToolCall(id="call_1", name="read", arguments=arguments),))
+    result = Message.read({"role": "tool", "content": "42", "tool_call_id": "call_1"})
+    assert result == Message(role="tool", content="42", tool_call_id="call_1")
 
 
 def test_null_and_multipart_content_are_text() -> None:

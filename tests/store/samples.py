@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from programs.events import Outcome, RunDone, StepDone
-from programs.transcript import Message, ToolIntent, Transcript, Usage
+from programs.transcript import Message, ToolCall, ToolIntent, Transcript, Usage
 from store import Finished, Run
 
 
@@ -63,7 +63,21 @@ def finished(
         done=RunDone(outcome, text, usage, reason, reason and "It broke.", at=completed_at),
         seconds=1.5,
         output=tuple(assistant(content) for content in output),
-        steps=(StepDone(text, (ToolIntent(text="read a", blocks={"A": "\n\u2028é"}),), "stop", usage),),
+        steps=(
+            StepDone(
+                session="resp_1",
+                step=1,
+                text=text,
+                intents=(ToolIntent(text="read a", blocks={"A": "\n\u2028é"}),),
+                calls=(ToolCall(id="call_1", name="read", arguments="{}"),),
+                problem=None,
+                finish_reason="stop",
+                reason=None,
+                usage=usage,
+                at=1000.0,
+                seconds=1.0,
+            ),
+        ),
         timeline=(3, 1, 4),
     )
 
