@@ -56,8 +56,10 @@ def lines(event: Trajectory) -> list[str]:
             return _marked("=", _short(event.observation))
         case CodeRan():
             return _marked("= submitted:", _short(event.answer or ""))
+        case StepDone(intents=()):
+            return []  # what it said is the answer
         case StepDone():
-            wanted = [*(f"wants: {_short(intent.text)}" for intent in event.intents)]
+            wanted = [f"wants: {_short(intent.text)}" for intent in event.intents]
             made = [f"calls: {call.name} {_short(call.arguments)}" for call in event.calls]
             missed = [f"no call: {_short(event.problem)}"] if event.problem else []
             return _marked(f"step {event.step}:", "\n".join([_short(event.text), *wanted, *made, *missed]))

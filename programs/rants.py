@@ -15,42 +15,29 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
 import dspy
-from dspy.lm15 import StreamDeltaEvent
-from dspy.lm15 import TextDelta as WrittenDelta
 
 from programs.adapter import NativeAdapter
-from programs.backends import Backends, listening, run_sync
-from programs.backends.engine import StreamEvent
+from programs.backends import Backends, run_sync
 from programs.budget import Budget
-from programs.context import size_of, texts_of
+from programs.context import size_of
+from programs.direct import Direct, insisted
 from programs.environment import Environment, shared
 from programs.errors import BudgetSpent, ContextTooLong, InvalidRequest
-from programs.events import (
-    Event,
-    Heartbeat,
-    RunDone,
-    StepDone,
-    TextDelta,
-    ToolRan,
-    ToolStarted,
-    Trajectory,
-    messages_of,
-)
+from programs.events import Event, Heartbeat, RunDone, StepDone, TextDelta, Trajectory, messages_of
+from programs.execution import executed
 from programs.explore import Explore
-from programs.generator_demonstrations import DEMONSTRATIONS
 from programs.recorded import Recorded
-from programs.retelling import retold
 from programs.settings import LoopSettings
-from programs.splitter import RESULT, Splitter, split
+from programs.splitter import split
 from programs.tool_compiler import ToolCompiler
-from programs.tool_outline import brief
-from programs.tools import Caller, Result, Runner
+from programs.tool_outline import telling
+from programs.tools import Caller, Runner
 from programs.transcript import (
     BYTES_PER_TOKEN,
     Context,
@@ -59,13 +46,11 @@ from programs.transcript import (
     Sampling,
     Session,
     ToolCall,
-    ToolIntent,
     Tools,
     Transcript,
     estimate_tokens,
 )
 from programs.tree import Answer, Tree
-from signatures import Act, Generate
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _COMFORTABLE = 0.6  # of the window; the rest is for the reply, and for what a rough count of tokens misses
@@ -75,7 +60,6 @@ _MOST_MISSES = 2  # intents in a row that could not be compiled; then the genera
 _IN_ANSWERS = """To have something done, end the text that you SUBMIT with a line that begins with TOOL_INTENT: and says
 in plain English what to do. Exact text goes below it as a block, between lines <<<NAME and >>>NAME. What came of it is
 told after TOOL_RESULT. Tools:"""
-_MOST_STOPS = 4  # that OpenAI's API takes
 
 
 class RANTS(dspy.Module):  # type: ignore[misc]
@@ -104,9 +88,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         super().__init__()
         self.backends = backends
         self.settings = settings or LoopSettings()
-        self.generate = dspy.Predict(Generate)
-        self.act = dspy.Predict(Act)
-        self.act.demos = list(DEMONSTRATIONS)
+        self.direct = Direct()
         self.explore = Explore()
         self.tool_compiler = ToolCompiler(backends)
         self.runner = runner
@@ -251,7 +233,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
                 tree.emit(done)
             elif session.depth == 0:
                 tree.said += [[done.text], []]
-            ran = await self._executed(done, session, tree)
+            ran = await executed(done, session, tree, self.runner, self._steps) if self.runner else []
             if self._clients(done, session) or not (done.calls or done.problem):
                 return done
             if done.finish_reason == "length" and not done.calls:
@@ -297,45 +279,12 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         theirs = {tool.name for tool in session.tools.client}
         return tuple(call for call in done.calls if call.name in theirs)
 
-    async def _executed(self, done: StepDone, session: Session, tree: Tree) -> list[ToolRan]:
-        """What came of the calls of a step that are executed here, all at once, in order."""
-        ours = {tool.name for tool in session.tools.gateway} - {tool.name for tool in session.tools.client}
-        calls = [call for call in done.calls if call.name in ours]
-        return list(await asyncio.gather(*(self._execute(call, done, session, tree) for call in calls)))
-
-    async def _execute(self, call: ToolCall, done: StepDone, session: Session, tree: Tree) -> ToolRan:
-        """What came of one call. It is executed once: what was started before a crash is not started again."""
-        assert self.runner is not None and tree.caller is not None, "a session with gateway tools has both"  # noqa: S101
-        at, start = time.time(), time.perf_counter()
-        match tree.recorded.tool(session.id, call.id):
-            case ToolRan() as ran:
-                return ran
-            case ToolStarted():
-                result = Result("The server stopped while this was done. Nobody knows how far it got.", ok=False)
-            case None:
-                tree.emit(ToolStarted(session.id, done.step, call, at))
-                await tree.settled()
-                task = self._task(session, call, tree) if session.depth < self.settings.max_depth else None
-                result = await self.runner.execute(call, replace(tree.caller, session=session.id, task=task))
-        seconds = time.perf_counter() - start
-        ran = ToolRan(session.id, done.step, call, result.output, result.ok, dict(result.details), at, seconds)
-        tree.emit(ran)
-        return ran
-
-    def _task(self, session: Session, call: ToolCall, tree: Tree) -> Callable[[str], Awaitable[str]]:
-        """Answers a question in a child session, which has the same gateway tools."""
-
-        async def task(question: str) -> str:
-            child = Session.asking(f"{session.id}/{call.id}", question, parent=session)
-            return (await self._steps(replace(child, tools=Tools(gateway=session.tools.gateway)), tree)).text
-
-        return task
-
     async def _answer(self, session: Session, tree: Tree) -> Answer:
         """What a session answers, whatever its depth. The root's text is told as soon as it is there."""
         mode = self.settings.mode
         window = tree.window("generator")
-        size = await asyncio.to_thread(size_of, session) if session.context is not None else size_of(session)
+        whole = telling(session)
+        size = await asyncio.to_thread(size_of, whole) if session.context is not None else size_of(whole)
         if mode == "direct" and size > window:
             raise ContextTooLong(
                 f"The conversation is about {size} tokens long; the generator's window holds {window}. Send less of"
@@ -343,57 +292,21 @@ class RANTS(dspy.Module):  # type: ignore[misc]
             )
         if mode == "direct" or (mode == "auto" and size <= _COMFORTABLE * window):
             try:
-                return await self._direct(session, tree, size)
+                return await self.direct.answer(session, tree, size)
             except ContextTooLong:
                 # The count was too rough, or nobody had said how long the window is. Nothing was told yet.
                 if mode == "direct" or size < _WORTH_EXPLORING:
                     raise
         offered = session.tools.offered
-        answer = await self.explore.answer(_telling(session, _IN_ANSWERS), tree, self._answer)
+        answer = await self.explore.answer(telling(session, _IN_ANSWERS), tree, self._answer)
         if session.depth > 0 and not offered:
             return answer
         text, intents = await asyncio.to_thread(split, answer.text, [tool.name for tool in offered])
         text, finish_reason = shortened(text, tree.sampling)
-        said = _required(Answer(text, answer.reason, finish_reason or answer.finish_reason, intents), session)
+        said = insisted(Answer(text, answer.reason, finish_reason or answer.finish_reason, intents), session)
         if session.depth == 0:
             for start in range(0, len(said.text), _PIECE):
                 tree.emit(TextDelta(said.text[start : start + _PIECE]))
-        return said
-
-    async def _direct(self, session: Session, tree: Tree, size: int) -> Answer:
-        """DIRECT: one call of the generator on native chat messages, the context before the question."""
-        offered = session.tools.offered
-        messages = retold(_telling(session).transcript.messages)
-        if session.context is not None:
-            asked = messages[-1]["content"]
-            messages[-1]["content"] = "\n\n".join([*texts_of(session.context), asked])
-        if session.depth > 0 and not offered:
-            return Answer(await tree.generate(session.id, self.generate, messages, size))
-        names = [tool.name for tool in offered]
-        splitter = Splitter(names)
-        told = 0
-        # Where a call is insisted on, what is written may turn out to be the intent.
-        telling = session.depth == 0 and session.tools.choice != "required"
-
-        def hear(event: StreamEvent) -> None:
-            nonlocal told
-            match event:
-                case StreamDeltaEvent(delta=WrittenDelta(text=piece)):
-                    if telling and (text := splitter.feed(piece)):
-                        told += len(text)
-                        tree.emit(TextDelta(text))
-
-        config = tree.sampling.model_dump(exclude_defaults=True) if session.depth == 0 else {}
-        if offered and len(stops := config.get("stop", ())) < _MOST_STOPS:
-            config["stop"] = (*stops, f"\n{RESULT}")
-        predictor = self.act if offered else self.generate
-        with listening(hear):
-            reply = await tree.predict("generator", predictor, tokens=size, config=config, messages=messages)
-        text, intents = split(reply.written, names)
-        said = _required(Answer(text, None, reply.finish_reason, intents), session)
-        # What was still held back; all of it, where the LM is one that does not report deltas.
-        if session.depth == 0 and (rest := said.text[told:]):
-            tree.emit(TextDelta(rest))
         return said
 
     def _check_format(self, sampling: Sampling) -> None:
@@ -403,22 +316,6 @@ class RANTS(dspy.Module):  # type: ignore[misc]
                 param="response_format",
                 code="unsupported_value",
             )
-
-
-def _telling(session: Session, how: str = "Tools:") -> Session:
-    """The session, its first message telling of the tools that it is offered, and `how` they are used."""
-    if not session.tools.offered:
-        return session
-    told = Message(role="system", content=f"{how}\n{brief(session.tools.offered)}")
-    return replace(session, transcript=Transcript(messages=(told, *session.transcript.messages)))
-
-
-def _required(answer: Answer, session: Session) -> Answer:
-    """The answer. Where a call is insisted on and none is wanted in it, its text is taken for the intent."""
-    if session.tools.choice != "required" or answer.intents:
-        return answer
-    asked = next((said.content for said in reversed(session.transcript.messages) if said.role == "user"), "")
-    return replace(answer, text="", intents=(ToolIntent(text=answer.text or asked),))
 
 
 def session_of(

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from programs.coercion import resolved
-from programs.transcript import Tool
+from programs.transcript import Message, Session, Tool, Transcript
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s")
 _DEEPEST = 4
@@ -27,6 +28,14 @@ def brief(tools: Iterable[Tool]) -> str:
     listed = list(tools)
     many = len(listed) > _MANY
     return "\n".join(_brief(tool, _BRIEF // 2 if many else _BRIEF, arguments=not many) for tool in listed)
+
+
+def telling(session: Session, how: str = "Tools:") -> Session:
+    """The session, its first message telling of the tools that it is offered, and `how` they are used."""
+    if not session.tools.offered:
+        return session
+    told = Message(role="system", content=f"{how}\n{brief(session.tools.offered)}")
+    return replace(session, transcript=Transcript(messages=(told, *session.transcript.messages)))
 
 
 def full(tool: Tool) -> str:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dspy
 
@@ -31,6 +31,7 @@ from programs.recorded import Recorded
 from programs.transcript import Tools
 from server.errors import sentence, shape
 from server.journal import Journal
+from server.memory import Memory
 from store import Finished, Run, Store, StoredRun
 
 logger = logging.getLogger("rants")
@@ -121,6 +122,7 @@ class Runs:
     def __init__(self, rants: RANTS, store: Store, *, timeout: float, heartbeat: float) -> None:
         self._rants = rants
         self._store = store
+        self._memory = Memory(store)
         self._timeout = timeout
         self._heartbeat = heartbeat
         self._alive: dict[tuple[str, str], LiveRun] = {}
@@ -138,8 +140,9 @@ class Runs:
         """Begin a run. A background run is written down before this returns, so that it survives a crash.
 
         Raises:
-            StoreError: it could not be written down.
+            StoreError: it could not be written down, or what was said before could not be read.
         """
+        asked = replace(asked, transcript=await self._memory.retell(asked.tenant, asked.transcript))
         if asked.background:
             await self._store.begin(asked)
         return self.go_on(asked, sampling, tools, instructions=instructions, kept=kept)
@@ -244,6 +247,7 @@ class Runs:
             output=(*messages_of(steps), *_unfinished(done, steps)),
             seconds=seconds,
         )
+        self._memory.keep(asked.tenant, finished.output)
         if journal is None:
             await self._store.spent(asked.tenant, asked.id, finished)
             return

@@ -18,6 +18,9 @@ _STYLES = {
     "model_called": "magenta",
     "code_ran": "green",
     "concluded": "yellow",
+    "step_done": "cyan",
+    "tool_started": "magenta",
+    "tool_ran": "green",
 }
 
 

@@ -52,6 +52,9 @@ def read_tools(
         raise InvalidRequest(f"tools names {twice!r} twice; give each tool a name of its own.", param="tools")
     ours = [tool for index, item in enumerate(listed) for tool in _gateway_tools(item, f"tools[{index}]", gateway)]
     kind, named = _choice(choice)
+    if isinstance(choice, Mapping) and (allowed := _allowed(choice)) is not None:
+        client = [tool for tool in client if tool.name in allowed]
+        ours = [tool for tool in ours if tool.name in allowed]
     offered = Tools(client=tuple(client), gateway=tuple(ours), choice=kind, named=named, parallel=parallel is not False)
     if kind == "required" and not offered.offered:
         raise InvalidRequest(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import peewee as pw
 from pydantic import Field, TypeAdapter
 
 from programs.errors import NotFound
-from programs.events import RunDone, Stepped, Trajectory
-from programs.transcript import Transcript, Usage
+from programs.events import RunDone, Stepped, ToolRan, Trajectory
+from programs.transcript import Message, Transcript, Usage
 from store import prefixes, statements
 from store.runs import Finished, Run, StoredRun
 from store.statements import Found, Values, row, rows
@@ -67,6 +68,7 @@ def begin(db: pw.SqliteDatabase, run: Run, finished: Finished | None = None) -> 
     }
     rows(db, statements.ADD_RUN, values | (_ending(finished) if finished else _NOT_ENDED))
     if finished:
+        _add_calls(db, run.tenant, run.id, finished)
         spend(db, run.tenant, run.id, finished)
     return str(place["id"])
 
@@ -103,8 +105,48 @@ def finish(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) 
         rows(db, statements.END_RUN, {"tenant": tenant, "id": run_id, "output": head} | _ending(finished))
         moved: Values = {"tenant": tenant, "id": session, "key": None, "updated_at": finished.done.at}
         rows(db, statements.MOVE_SESSION, moved | {"head": head if finished.output else None})
+        _add_calls(db, tenant, run_id, finished)
     spend(db, tenant, run_id, finished)
     return found is not None
+
+
+def _add_calls(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) -> None:
+    # A run that ends without any message has nothing to be found by its calls.
+    for message in finished.output:
+        for call in message.tool_calls:
+            rows(db, statements.ADD_CALL, {"tenant": tenant, "id": call.id, "run": run_id})
+
+
+def said(db: pw.SqliteDatabase, tenant: str, calls: Sequence[str]) -> dict[str, tuple[Message, ...]]:
+    """Find what the runs that made the calls have appended to their transcripts, by call; unknown ones are left out."""
+    found: dict[str, tuple[Message, ...]] = {}
+    for call in calls:
+        if call not in found and (heads := row(db, statements.HEADS_OF_CALL, {"tenant": tenant, "id": call})):
+            values: Values = {"tenant": tenant, "input": heads[0] or b"", "head": heads[1]}
+            messages = [Message.model_validate_json(body) for (body,) in rows(db, statements.MESSAGES_AFTER, values)]
+            found |= {made.id: tuple(messages) for message in messages for made in message.tool_calls}
+    return found
+
+
+def audit(db: pw.SqliteDatabase, tenant: str, run_id: str, session: str, ran: ToolRan) -> None:
+    """Add that a gateway tool was executed."""
+    digest = hashlib.blake2b(ran.call.arguments.encode(), digest_size=16).digest()
+    values: Values = {"tenant": tenant, "run": run_id, "session": session, "tool": ran.call.name, "arguments": digest}
+    outcome = "ok" if ran.ok else "failed"
+    rows(db, statements.ADD_AUDIT, values | {"at": ran.at, "seconds": ran.seconds, "outcome": outcome})
+
+
+def todos(db: pw.SqliteDatabase, tenant: str, session: str) -> list[dict[str, Any]]:
+    """Read the to-do list of a session."""
+    found = row(db, statements.TODOS, {"tenant": tenant, "session": session})
+    listed: list[dict[str, Any]] = json.loads(found[0]) if found else []
+    return listed
+
+
+def set_todos(db: pw.SqliteDatabase, tenant: str, session: str, listed: list[dict[str, Any]]) -> None:
+    """Replace the to-do list of a session."""
+    values: Values = {"tenant": tenant, "session": session, "body": json.dumps(listed, ensure_ascii=False)}
+    rows(db, statements.SET_TODOS, values)
 
 
 def _ending(finished: Finished) -> Values:

@@ -12,7 +12,7 @@ from typing import Any
 import peewee as pw
 from peewee import fn
 
-from store.tables import BEGINNING, COST, ENDING, event, message, prefix, run, session, usage
+from store.tables import BEGINNING, COST, ENDING, audit, call, event, message, prefix, run, session, todo, usage
 
 type Values = dict[str, Any]
 type Found = tuple[Any, ...]
@@ -62,13 +62,14 @@ def _unused(table: Any, **values: Any) -> Any:
     return ~fn.EXISTS(other.select(pw.SQL("1")).where(*_own(other, **values)))
 
 
-def _upward() -> Any:
-    # The prefixes from a head up to the first message.
+def _upward(*stops: Any) -> Any:
+    # The prefixes from a head up to the first message, or to the first that a stop holds for.
     first = prefix.select(prefix.digest, prefix.parent, prefix.message, prefix.length)
     found = first.where(*_own(prefix, digest=given("head"))).cte("upward", recursive=True)
     node = prefix.alias("node")
     above = node.select(node.digest, node.parent, node.message, node.length)
-    return found.union_all(above.join(found, on=(node.digest == found.c.parent)).where(*_own(node)))
+    stop = [node.digest != digest for digest in stops]
+    return found.union_all(above.join(found, on=(node.digest == found.c.parent)).where(*_own(node), *stop))
 
 
 UPWARD = _upward()
@@ -87,14 +88,13 @@ def longest_prefix(candidates: int) -> str:
     return _sql(prefix.select(fn.MAX(prefix.length)).where(*_own(prefix), prefix.digest.in_(digests)))
 
 
-MESSAGES = _sql(
-    message.select(message.body)
-    .from_(UPWARD)
-    .join(message, pw.JOIN.CROSS)
-    .where(*_own(message, digest=UPWARD.c.message))
-    .order_by(UPWARD.c.length)
-    .with_cte(UPWARD)
-)
+def _messages(walk: Any) -> str:
+    said = message.select(message.body).from_(walk).join(message, pw.JOIN.CROSS)
+    return _sql(said.where(*_own(message, digest=walk.c.message)).order_by(walk.c.length).with_cte(walk))
+
+
+MESSAGES = _messages(UPWARD)
+MESSAGES_AFTER = _messages(_upward(given("input")))
 DROP_PREFIX = _sql(
     prefix.delete()
     .where(
@@ -163,3 +163,19 @@ ADD_USAGE = _sql(_insert(usage, "run", "created_at", "outcome", "seconds", *COST
 
 ADD_EVENT = _sql(_insert(event, "run", "number", "body").on_conflict_ignore())
 EVENTS = _sql(event.select(event.body).where(*_own(event, run=given("id"))).order_by(event.number))
+
+# Tools.
+
+ADD_CALL = _sql(_insert(call, "id", "run").on_conflict_ignore())
+HEADS_OF_CALL = _sql(
+    run.select(run.input, run.output)
+    .join(call, on=(call.tenant == run.tenant) & (call.run == run.id))
+    .where(*_own(run), call.id == given("id"))
+)
+ADD_AUDIT = _sql(_insert(audit, "run", "session", "tool", "arguments", "at", "seconds", "outcome"))
+TODOS = _sql(todo.select(todo.body).where(*_own(todo, session=given("session"))))
+SET_TODOS = _sql(
+    _insert(todo, "session", "body").on_conflict(
+        conflict_target=(todo.tenant, todo.session), update={todo.body: given("body")}
+    )
+)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from programs.events import Trajectory
-from programs.transcript import Transcript
+from programs.events import ToolRan, Trajectory
+from programs.transcript import Message, Transcript
 from store import jobs
 from store.database import migrate
 from store.runs import Finished, Run, StoredRun
@@ -86,6 +86,25 @@ class Store:
     async def trajectory(self, tenant: str, run_id: str) -> list[Trajectory]:
         """Give what a run has done with its context, in order; nothing where the tenant has no such run."""
         return await self._readers.do(lambda db: jobs.trajectory(db, tenant, run_id))
+
+    async def said(self, tenant: str, calls: Sequence[str]) -> dict[str, tuple[Message, ...]]:
+        """Give what the runs that made these calls have appended to their transcripts, by call.
+
+        Calls that the tenant has no run for are left out.
+        """
+        return await self._readers.do(lambda db: jobs.said(db, tenant, calls))
+
+    async def audit(self, tenant: str, run_id: str, session: str, ran: ToolRan) -> None:
+        """Keep that a gateway tool was executed: for whom, with what (as a digest), how long, and how it ended."""
+        await self._writer.do(lambda db: jobs.audit(db, tenant, run_id, session, ran))
+
+    async def todos(self, tenant: str, session: str) -> list[dict[str, Any]]:
+        """Give the to-do list of a session, empty at first."""
+        return await self._readers.do(lambda db: jobs.todos(db, tenant, session))
+
+    async def set_todos(self, tenant: str, session: str, listed: list[dict[str, Any]]) -> None:
+        """Replace the to-do list of a session."""
+        await self._writer.do(lambda db: jobs.set_todos(db, tenant, session, listed))
 
     async def run(self, tenant: str, run_id: str) -> StoredRun | None:
         """Give the run as it is now, or None if the tenant has no such run."""

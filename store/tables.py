@@ -43,5 +43,14 @@ run = _table("run", *BEGINNING, *ENDING)
 # What a run did with its context, in order: each body is one of `programs.events.Trajectory`, as JSON.
 event = _table("event", "run", "number", "body")
 
+# Which run made a call of a tool.
+call = _table("call", "id", "run")
+
+# One row for every execution of a gateway tool. Arguments are their digest, the outcome is ok, failed or cancelled.
+audit = _table("audit", "run", "session", "tool", "arguments", "at", "seconds", "outcome")
+
+# The body is a JSON list.
+todo = _table("todo", "session", "body")
+
 # One row for every run, also where nothing else is kept of it. It is created when the run ends.
 usage = _table("usage", "run", "created_at", "outcome", "seconds", *COST)

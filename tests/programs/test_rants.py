@@ -165,8 +165,8 @@ def test_messages_in_chat_form_can_be_continued(rants: RANTS, model: ScriptedBac
 
 
 def test_saved_program_keeps_its_instructions_and_demos(rants: RANTS, backends: Backends, tmp_path: Path) -> None:
-    rants.generate.signature = rants.generate.signature.with_instructions("Answer in rhyme.")
-    rants.generate.demos = [
+    rants.direct.generate.signature = rants.direct.generate.signature.with_instructions("Answer in rhyme.")
+    rants.direct.generate.demos = [
         dspy.Example(
             messages=[{"role": "user", "content": "Hi"}], text="Hi and bye.", tool_intents=[ToolIntent(text="wave")]
         )
@@ -175,14 +175,14 @@ def test_saved_program_keeps_its_instructions_and_demos(rants: RANTS, backends: 
     rants.save(path)
     again = RANTS(backends)
     again.load(path)
-    assert again.generate.signature.instructions == "Answer in rhyme."
+    assert again.direct.generate.signature.instructions == "Answer in rhyme."
     again(question="Hello?")
 
 
 def test_loaded_program_asks_as_the_saved_one_did(
     rants: RANTS, backends: Backends, model: ScriptedBackend, tmp_path: Path
 ) -> None:
-    rants.generate.demos = [dspy.Example(messages=[{"role": "user", "content": "Hi"}], text="Bye.")]
+    rants.direct.generate.demos = [dspy.Example(messages=[{"role": "user", "content": "Hi"}], text="Bye.")]
     rants.save(tmp_path / "program.json")
     again = RANTS(backends)
     again.load(tmp_path / "program.json")
@@ -198,7 +198,7 @@ def test_optimiser_finds_demos_for_it(rants: RANTS, model: ScriptedBackend) -> N
         metric=lambda example, said, trace=None: said.text == "Hello.", max_bootstrapped_demos=2, max_labeled_demos=0
     )
     better = optimiser.compile(rants, trainset=examples)
-    assert [demo["text"] for demo in better.generate.demos] == ["Hello.", "Hello."]
+    assert [demo["text"] for demo in better.direct.generate.demos] == ["Hello.", "Hello."]
     better(question="And now?")
     assert [message["role"] for message in model.calls[-1].body["messages"]] == [
         "system", "user", "assistant", "user", "assistant", "user",
@@ -235,7 +235,7 @@ def test_lms_made_elsewhere_can_play_the_roles(backends: Backends) -> None:
 
 
 async def test_dspy_can_stream_it_too(backends: Backends) -> None:
-    stream = dspy.streamify(RANTS(backends).generate, is_async_program=True)
+    stream = dspy.streamify(RANTS(backends).direct.generate, is_async_program=True)
     pieces = []
     with dspy.context(lm=backends.lm("generator"), adapter=NativeAdapter()):
         async for chunk in stream(messages=[{"role": "user", "content": "Hello?"}]):
@@ -281,6 +281,6 @@ async def test_a_run_leaves_no_prompt_in_dspys_history(rants: RANTS, backends: B
     await rants.acall(question="Hello?")
     assert backends.lm("generator").history == []
     with dspy.context(adapter=NativeAdapter()):
-        await rants.generate.acall(messages=[{"role": "user", "content": "Hello?"}], lm=backends.lm("generator"))
+        await rants.direct.generate.acall(messages=[{"role": "user", "content": "Hello?"}], lm=backends.lm("generator"))
     assert len(backends.lm("generator").history) == 1, "outside of a run it is dspy's to say"
     await backends.aclose()

@@ -144,7 +144,7 @@ def test_a_request_id_that_could_forge_a_header_is_replaced(http: httpx2.Client)
     assert answer.headers["x-request-id"].startswith("req_")
 
 
-def test_roles_reach_the_backend_natively(client: OpenAI, backend: ScriptedBackend) -> None:
+def test_roles_reach_the_backend_natively_and_calls_as_intents(client: OpenAI, backend: ScriptedBackend) -> None:
     client.chat.completions.create(
         model=MODEL,
         messages=[
@@ -167,14 +167,8 @@ def test_roles_reach_the_backend_natively(client: OpenAI, backend: ScriptedBacke
     assert asked(backend)["messages"] == [
         {"role": "system", "content": f"{SYSTEM}\n\nBe brief.\n\nBe kind."},
         {"role": "user", "content": "What is in a.txt?"},
-        {
-            "role": "assistant",
-            "content": "",
-            "tool_calls": [
-                {"id": "call_1", "type": "function", "function": {"name": "read", "arguments": '{"path": "a.txt"}'}}
-            ],
-        },
-        {"role": "tool", "tool_call_id": "call_1", "content": "äpfel"},
+        {"role": "assistant", "content": 'TOOL_INTENT: call read with {"path": "a.txt"}'},
+        {"role": "user", "content": "TOOL_RESULT read:\näpfel"},
         {"role": "assistant", "content": "Apples."},
         {"role": "system", "content": "Now in French."},
         {"role": "user", "content": "Again?"},
@@ -191,7 +185,8 @@ def test_content_may_be_empty_in_every_role(
         message["tool_call_id"] = "call_1"
     answer = http.post("/v1/chat/completions", json={"model": MODEL, "messages": [message, *HELLO]})
     assert answer.status_code == 200, answer.text
-    assert asked(backend)["messages"][-1] == HELLO[0]
+    result = "TOOL_RESULT:\n\n\n" if role == "tool" else ""
+    assert asked(backend)["messages"][-1] == {"role": "user", "content": f"{result}{HELLO[0]['content']}"}
 
 
 def test_a_conversation_may_be_its_system_message_alone(client: OpenAI, backend: ScriptedBackend) -> None:

@@ -187,7 +187,7 @@ def test_the_model_may_be_left_out(http: httpx2.Client, backend: ScriptedBackend
     assert http.post("/v1/responses", json={"input": "Hello?"}).json()["model"] == MODEL
 
 
-def test_items_of_every_kind_reach_the_backend_in_native_roles(http: httpx2.Client, backend: ScriptedBackend) -> None:
+def test_items_of_every_kind_reach_the_backend(http: httpx2.Client, backend: ScriptedBackend) -> None:
     items: list[dict[str, Any]] = [
         {"type": "message", "role": "system", "content": "Be brief."},
         {"role": "developer", "content": [{"type": "input_text", "text": "Be kind."}]},
@@ -217,18 +217,14 @@ def test_items_of_every_kind_reach_the_backend_in_native_roles(http: httpx2.Clie
     assert [(message["role"], message["content"]) for message in said] == [
         ("system", "You are a helpful assistant.\n\nBe brief.\n\nBe kind."),
         ("user", "What is in a?"),
-        ("assistant", "I look."),
-        ("tool", "apples"),
-        ("tool", "pears"),
-        ("user", ""),
+        (
+            "assistant",
+            'I look.\nTOOL_INTENT: call read with {"path": "a"}\nTOOL_INTENT: call read with {"path": "b"}',
+        ),
+        ("user", "TOOL_RESULT read:\napples\n\nTOOL_RESULT read:\npears\n\n"),
         ("assistant", "No."),
         ("user", "Again?"),
     ]
-    assert [(call["id"], call["function"]["arguments"]) for call in said[2]["tool_calls"]] == [
-        ("c1", '{"path": "a"}'),
-        ("c2", '{"path": "b"}'),
-    ]
-    assert [message["tool_call_id"] for message in said[3:5]] == ["c1", "c2"]
 
 
 def test_a_call_without_words_before_it_is_an_assistant_s_turn(http: httpx2.Client, backend: ScriptedBackend) -> None:
@@ -239,8 +235,9 @@ def test_a_call_without_words_before_it_is_an_assistant_s_turn(http: httpx2.Clie
     ]
     answer = http.post("/v1/responses", json={"model": MODEL, "input": items})
     assert answer.status_code == 200, answer.text
-    assert [message["role"] for message in backend.calls[0].body["messages"]] == ["system", "user", "assistant", "tool"]
-    assert backend.calls[0].body["messages"][2]["tool_calls"][0]["function"]["name"] == "shell"
+    said = backend.calls[0].body["messages"]
+    assert [message["role"] for message in said] == ["system", "user", "assistant", "user"]
+    assert said[2]["content"] == "TOOL_INTENT: call shell with ls"
 
 
 def test_text_formats_reach_the_backend_in_chat_form(client: OpenAI, backend: ScriptedBackend) -> None:
