@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from programs.coercion import resolved
@@ -18,7 +19,6 @@ BLOCK = "$block"
 """The key of an object that stands for a verbatim block, by its name."""
 
 _DEEPEST = 6  # levels of a schema; what lies deeper may be any JSON
-_LONGEST = 2000  # characters of a text, where the schema does not say: a model that does not stop is stopped
 _MOST_ITEMS = 64
 _MOST_CALLS = 16
 _MOST_CHOICES = 200
@@ -27,7 +27,23 @@ _FORMATS = ("date", "time", "date-time")
 _SIMPLE = re.compile(r"\^(?:\\d|\[[\w\- ]+\]|[\w\- ])(?:\\d|\[[\w\- ]+\]|[\w\- +*?]|\{\d+(?:,\d+)?\})*\$")
 
 
-def calls_schema(tools: Iterable[Tool], blocks: Iterable[str], *, required: bool, parallel: bool) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What a text may be: one of the blocks, or no longer than so many characters."""
+
+    blocks: list[str]
+    longest: int
+
+
+def calls_schema(
+    tools: Iterable[Tool],
+    blocks: Iterable[str],
+    *,
+    required: bool,
+    parallel: bool,
+    longest: int,
+    count: int | None = None,
+) -> dict[str, Any]:
     """The schema of `{"tool_calls": [{"name": ..., "arguments": {...}}]}` over `tools`.
 
     Args:
@@ -35,20 +51,31 @@ def calls_schema(tools: Iterable[Tool], blocks: Iterable[str], *, required: bool
         blocks: names of the verbatim blocks that a text may be.
         required: at least one call.
         parallel: more than one call.
+        longest: characters of a text: a model that does not stop is stopped.
+        count: how many calls there are, if there are any; None where that is not known.
     """
-    names = list(blocks)
-    choices = [_call(tool, names) for tool in tools]
-    calls = {
+    texts = _Texts(list(blocks), longest)
+    choices = [_call(tool, texts) for tool in tools]
+    most = count or (_MOST_CALLS if parallel else 1)
+    calls: dict[str, Any] = {
         "type": "array",
         "items": choices[0] if len(choices) == 1 else {"anyOf": choices},
-        "minItems": int(required),
-        "maxItems": _MOST_CALLS if parallel else 1,
+        "minItems": int(required) if count is None else count,
+        "maxItems": most,
     }
+    if count is not None and not required:
+        calls = {"anyOf": [calls, {"type": "array", "maxItems": 0}]}
     return _closed({"tool_calls": calls}, ["tool_calls"])
 
 
-def _call(tool: Tool, blocks: list[str]) -> dict[str, Any]:
-    arguments = _decodable(tool.parameters, tool.parameters, blocks, 0)
+def parts_schema(longest: int) -> dict[str, Any]:
+    """The schema of `{"parts": ["...", "..."]}`; `longest`: characters of a part."""
+    part = {"type": "string", "minLength": 1, "maxLength": longest}
+    return _closed({"parts": {"type": "array", "items": part, "minItems": 1, "maxItems": _MOST_CALLS}}, ["parts"])
+
+
+def _call(tool: Tool, texts: _Texts) -> dict[str, Any]:
+    arguments = _decodable(tool.parameters, tool.parameters, texts, 0)
     if arguments.get("type") != "object":
         arguments = {"type": "object"}
     return _closed({"name": {"const": tool.name}, "arguments": arguments}, ["name", "arguments"])
@@ -58,7 +85,7 @@ def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
-def _decodable(schema: Any, root: Any, blocks: list[str], depth: int) -> dict[str, Any]:
+def _decodable(schema: Any, root: Any, texts: _Texts, depth: int) -> dict[str, Any]:
     """The part of a schema that every backend knows. `{}` is any JSON."""
     schema = resolved(schema, root)
     if not isinstance(schema, Mapping) or depth > _DEEPEST or "$ref" in schema:
@@ -66,27 +93,27 @@ def _decodable(schema: Any, root: Any, blocks: list[str], depth: int) -> dict[st
     if "const" in schema:
         return {"const": schema["const"]}
     if isinstance(values := schema.get("enum"), list) and values:
-        return {"enum": values} if len(values) <= _MOST_CHOICES else _text(schema, [])
+        return {"enum": values} if len(values) <= _MOST_CHOICES else _text(schema, _Texts([], texts.longest))
     if isinstance(choices := schema.get("anyOf") or schema.get("oneOf"), list):
-        return _any_of([_decodable(choice, root, blocks, depth + 1) for choice in choices])
+        return _any_of([_decodable(choice, root, texts, depth + 1) for choice in choices])
     if isinstance(parts := schema.get("allOf"), list):
-        return _decodable(_merged(schema, parts, root), root, blocks, depth + 1)
+        return _decodable(_merged(schema, parts, root), root, texts, depth + 1)
     kind = schema.get("type")
     if isinstance(kind, list):
-        return _any_of([_decodable({**schema, "type": one}, root, blocks, depth + 1) for one in kind])
+        return _any_of([_decodable({**schema, "type": one}, root, texts, depth + 1) for one in kind])
     match kind:
         case "string":
-            return _text(schema, blocks)
+            return _text(schema, texts)
         case "integer" | "number" | "boolean" | "null":
             return {"type": kind} | _bounds(schema)
         case "array":
-            items = _decodable(schema.get("items", {}), root, blocks, depth + 1)
+            items = _decodable(schema.get("items", {}), root, texts, depth + 1)
             most = schema.get("maxItems")
             return {"type": "array", "items": items, "maxItems": most if isinstance(most, int) else _MOST_ITEMS} | (
                 _bounds(schema)
             )
     if kind == "object" or "properties" in schema:
-        return _object(schema, root, blocks, depth)
+        return _object(schema, root, texts, depth)
     return {}
 
 
@@ -98,7 +125,7 @@ def _bounds(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {key: schema[key] for key in _KEPT if isinstance(schema.get(key), int)}
 
 
-def _text(schema: Mapping[str, Any], blocks: list[str]) -> dict[str, Any]:
+def _text(schema: Mapping[str, Any], texts: _Texts) -> dict[str, Any]:
     """A text; or a block, where it may be anything."""
     if schema.get("format") in _FORMATS:
         return {"type": "string", "format": schema["format"]}
@@ -106,18 +133,18 @@ def _text(schema: Mapping[str, Any], blocks: list[str]) -> dict[str, Any]:
     if isinstance(pattern, str) and _SIMPLE.fullmatch(pattern):
         return {"type": "string", "pattern": pattern}
     longest = schema.get("maxLength")
-    text = {"type": "string", "maxLength": min(longest, _LONGEST) if isinstance(longest, int) else _LONGEST}
-    if not blocks:
+    text = {"type": "string", "maxLength": min(longest, texts.longest) if isinstance(longest, int) else texts.longest}
+    if not texts.blocks:
         return text
-    return {"anyOf": [text, _closed({BLOCK: {"enum": blocks}}, [BLOCK])]}
+    return {"anyOf": [text, _closed({BLOCK: {"enum": texts.blocks}}, [BLOCK])]}
 
 
-def _object(schema: Mapping[str, Any], root: Any, blocks: list[str], depth: int) -> dict[str, Any]:
+def _object(schema: Mapping[str, Any], root: Any, texts: _Texts, depth: int) -> dict[str, Any]:
     known = schema.get("properties")
     if not isinstance(known, Mapping) or not known:
         return {"type": "object"}
     required = [name for name in schema.get("required") or () if name in known]
-    properties = {name: _decodable(inner, root, blocks, depth + 1) for name, inner in known.items()}
+    properties = {name: _decodable(inner, root, texts, depth + 1) for name, inner in known.items()}
     return _closed(properties, required)
 
 

@@ -1,8 +1,8 @@
 """WHAT is asked of a model: typed `dspy.Signature`s, no logic and no I/O."""
 
 from signatures.act import Act
-from signatures.compile_tools import CompileTools
+from signatures.compile_tools import CompileTools, SplitIntent
 from signatures.explore import Conclude, Explore
 from signatures.generate import Generate
 
-__all__ = ["Act", "CompileTools", "Conclude", "Explore", "Generate"]
+__all__ = ["Act", "CompileTools", "Conclude", "Explore", "Generate", "SplitIntent"]
