@@ -14,13 +14,11 @@ from programs.context import texts_of
 from programs.events import TextDelta
 from programs.generator_demonstrations import DEMONSTRATIONS
 from programs.retelling import retold
-from programs.splitter import RESULT, Splitter, split
+from programs.splitter import Splitter, split
 from programs.tool_outline import telling
 from programs.transcript import Session, ToolIntent
 from programs.tree import Answer, Tree
 from signatures import Act, Generate
-
-_MOST_STOPS = 4  # that OpenAI's API takes
 
 
 class Direct(dspy.Module):  # type: ignore[misc]
@@ -47,17 +45,16 @@ class Direct(dspy.Module):  # type: ignore[misc]
         # Where a call is insisted on, what is written may turn out to be the intent.
         told_at_once = session.depth == 0 and session.tools.choice != "required"
 
-        def hear(event: StreamEvent) -> None:
+        def hear(event: StreamEvent) -> bool:
             nonlocal told
             match event:
                 case StreamDeltaEvent(delta=WrittenDelta(text=piece)):
-                    if told_at_once and (text := splitter.feed(piece)):
+                    if (text := splitter.feed(piece)) and told_at_once:
                         told += len(text)
                         tree.emit(TextDelta(text))
+            return splitter.guessing
 
         config = tree.sampling.model_dump(exclude_defaults=True) if session.depth == 0 else {}
-        if offered and len(stops := config.get("stop", ())) < _MOST_STOPS:
-            config["stop"] = (*stops, f"\n{RESULT}")
         predictor = self.act if offered else self.generate
         with listening(hear):
             reply = await tree.predict("generator", predictor, tokens=size, config=config, messages=messages)

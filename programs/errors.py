@@ -12,6 +12,7 @@
     │   ├── BackendTimeout         silent for longer than allowed
     │   ├── BackendRejected        it refused the request itself (wrong key, unknown model, bad parameter)
     │   └── BadReply               it answered, but not in the protocol, or the stream was cut
+    ├── ToolFailed                 a gateway tool could not do what a call asks; the model reads why
     ├── BudgetSpent                the run may spend no more; the loop turns it into the end of the run
     ├── StoreError                 the database is full, locked or read-only
     └── ConfigurationError         the operator can fix it: a key, a file, a missing model
@@ -99,6 +100,10 @@ class BackendRejected(BackendError):
 
 class BadReply(BackendError):
     """The backend's answer broke the protocol or was cut off in the middle."""
+
+
+class ToolFailed(RantsError):
+    """A gateway tool could not do what a call asks. It becomes the call's result, in words that help a model go on."""
 
 
 class BudgetSpent(RantsError):

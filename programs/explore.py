@@ -18,10 +18,12 @@ from programs.context import describe, view
 from programs.demonstrations import DEMONSTRATIONS
 from programs.errors import BudgetSpent, ContextTooLong
 from programs.events import CodeWritten, Concluded, SessionOpened
+from programs.host_calls import HostCalls
 from programs.prompt import Prompt
 from programs.transcript import Session, estimate_tokens
 from programs.tree import Answer, Recurse, Tree
 from programs.turns import Turns
+from programs.vision import Vision, images_of
 from signatures import Conclude
 from signatures import Explore as ExploreSignature
 
@@ -37,13 +39,14 @@ class Explore(dspy.Module):  # type: ignore[misc]
         self.write.demos = list(DEMONSTRATIONS)
         self.conclude = dspy.Predict(Conclude)
 
-    async def answer(self, session: Session, tree: Tree, recurse: Recurse) -> Answer:
+    async def answer(self, session: Session, tree: Tree, recurse: Recurse, vision: Vision) -> Answer:
         """Explore the context of `session` until its question is answered or the budget ends.
 
         Args:
             session: the one to answer.
             tree: what it shares with the others of the run.
             recurse: answers a child session.
+            vision: looks at the session's images, if it has some.
 
         Raises:
             BudgetSpent: it ended before a child's session had an answer. The root's concludes instead.
@@ -52,12 +55,15 @@ class Explore(dspy.Module):  # type: ignore[misc]
         """
         seen = await asyncio.to_thread(view, session, tree.window("code_interpreter"))
         described = await asyncio.to_thread(describe, seen.context)
+        if images := len(images_of(session)):
+            described += f"\n\nvision_query(question, number) asks about an image: there {_are(images)}."
         if not tree.recorded.opened(session.id):
             tree.emit(SessionOpened(session.id, session.depth, seen.question, described, time.time()))
         # The user's format is for the root's answer, and not for a child's.
         wanted = tree.sampling.response_format if session.depth == 0 else None
         prompt = Prompt(self.write, seen, described, wanted, tree)
-        async with Turns(session, seen, tree, recurse, wanted=wanted) as turns:
+        calls = HostCalls(session, tree, recurse, vision)
+        async with Turns(session, seen, tree, calls, wanted=wanted) as turns:
             try:
                 for turn in range(1, tree.settings.max_iterations + 1):
                     written = await self._written(session, turn, prompt, tree)
@@ -122,3 +128,7 @@ class Explore(dspy.Module):  # type: ignore[misc]
         seconds = time.perf_counter() - start
         tree.emit(Concluded(session.id, reply.answer, reason, reply.usage, at, seconds))
         return Answer(reply.answer, reason, reply.finish_reason)
+
+
+def _are(images: int) -> str:
+    return "is one, number 1" if images == 1 else f"are {images}, numbers 1 to {images}"

@@ -1,25 +1,28 @@
-"""What the code of a turn may call: the sub-LM, alone or many times at once, and sessions below its own."""
+"""What the code of a turn may call: the sub-LM, alone or many times at once, sessions below its own, and vision."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 from collections import Counter
+from typing import Any
 
 from programs.environment import Context, HostFunction, HostFunctionFailed
-from programs.errors import BackendError, BudgetSpent, ContextTooLong
+from programs.errors import BackendError, BudgetSpent, ContextTooLong, InvalidRequest
 from programs.formats import as_text
 from programs.transcript import Session
 from programs.tree import Recurse, Tree
+from programs.vision import Vision, images_of
 
 
 class HostCalls:
     """The host functions of one session. What they raise for the code to see, it sees as a `RuntimeError`."""
 
-    def __init__(self, session: Session, tree: Tree, recurse: Recurse) -> None:
+    def __init__(self, session: Session, tree: Tree, recurse: Recurse, vision: Vision) -> None:
         self._session = session
         self._tree = tree
         self._recurse = recurse
+        self._vision = vision
         self._asked: Counter[str] = Counter()
         self.turn = 0
         self.functions: dict[str, HostFunction] = {
@@ -27,6 +30,8 @@ class HostCalls:
             "llm_query_batched": self._llm_query_batched,
             "rlm_query": self._rlm_query,
         }
+        if images_of(session):
+            self.functions["vision_query"] = self._vision_query
 
     async def _llm_query(self, prompt: str) -> str:
         try:
@@ -52,6 +57,14 @@ class HostCalls:
             async with self._tree.children[child.depth]:
                 return (await self._recurse(child, self._tree)).text
         except (BudgetSpent, BackendError, ContextTooLong) as error:
+            raise HostFunctionFailed(str(error)) from error
+
+    async def _vision_query(self, question: Any = "", number: Any = 1, *_: Any) -> str:
+        if not isinstance(number, int):
+            raise HostFunctionFailed("vision_query(question, number): number should be an integer, counted from 1")
+        try:
+            return await self._vision.query(self._session, self._tree, self.turn, str(question), number)
+        except (BudgetSpent, BackendError, InvalidRequest) as error:
             raise HostFunctionFailed(str(error)) from error
 
     def _child_id(self, question: str, context: Context) -> str:

@@ -51,6 +51,7 @@ from programs.transcript import (
     estimate_tokens,
 )
 from programs.tree import Answer, Tree
+from programs.vision import Vision
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _COMFORTABLE = 0.6  # of the window; the rest is for the reply, and for what a rough count of tokens misses
@@ -90,6 +91,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         self.settings = settings or LoopSettings()
         self.direct = Direct()
         self.explore = Explore()
+        self.vision = Vision()
         self.tool_compiler = ToolCompiler(backends)
         self.runner = runner
         self._environment = environment
@@ -281,6 +283,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
 
     async def _answer(self, session: Session, tree: Tree) -> Answer:
         """What a session answers, whatever its depth. The root's text is told as soon as it is there."""
+        session = await self.vision.told(session, tree)
         mode = self.settings.mode
         window = tree.window("generator")
         whole = telling(session)
@@ -298,7 +301,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
                 if mode == "direct" or size < _WORTH_EXPLORING:
                     raise
         offered = session.tools.offered
-        answer = await self.explore.answer(telling(session, _IN_ANSWERS), tree, self._answer)
+        answer = await self.explore.answer(telling(session, _IN_ANSWERS), tree, self._answer, self.vision)
         if session.depth > 0 and not offered:
             return answer
         text, intents = await asyncio.to_thread(split, answer.text, [tool.name for tool in offered])

@@ -168,5 +168,112 @@ class LoopSettings(Section):
     limits: Limits = Limits()
 
 
+class BashSettings(Section):
+    """The `bash` tool, whose commands can write the workspace and a private temporary folder, and nothing else.
+
+    Attributes:
+        enabled: whether there is one. Where the kernel cannot hold its commands there is none, whatever this says.
+        network: whether commands reach the network, and with it what listens on this machine.
+        readable: folders and files that commands may read and run, beyond /usr, /bin, /lib and what everybody may
+            read in /etc; for example a toolchain in a home folder.
+        environment: variables for commands. Without it they have PATH, HOME (the workspace), LANG, TERM and TMPDIR.
+        timeout_seconds: for a command that does not say how long it may take.
+        max_timeout_seconds: the most that one may say.
+        memory: bytes that each process of a command may map for writing.
+        processes: of one command, threads included. Where RANTS is root threads are not counted.
+        file_bytes: the longest file that a command may write.
+        descriptors: that each process may have open.
+        output_bytes: how much of what a command prints is kept: the first three quarters and the last quarter of it.
+        flood_bytes: a command that prints more than this is stopped.
+    """
+
+    enabled: bool = True
+    network: bool = False
+    readable: tuple[Path, ...] = ()
+    environment: dict[str, str] = {}
+    timeout_seconds: float = Field(default=120.0, gt=0)
+    max_timeout_seconds: float = Field(default=600.0, gt=0)
+    memory: int = Field(default=4 << 30, gt=0)
+    processes: int = Field(default=256, gt=0)
+    file_bytes: int = Field(default=1 << 30, gt=0)
+    descriptors: int = Field(default=1024, gt=0)
+    output_bytes: int = Field(default=1 << 20, gt=0)
+    flood_bytes: int = Field(default=64 << 20, gt=0)
+
+
+class WebSettings(Section):
+    """The tools `webfetch` and `websearch`.
+
+    Attributes:
+        fetch: whether there is a `webfetch`. It reaches public addresses only.
+        search_url: of a SearXNG, or anything that answers `GET <search_url>/search?q=...&format=json` as it does. It
+            may be at a private address. Without it there is no `websearch`.
+        timeout_seconds: for a page or a search, with all redirects.
+        max_bytes: the largest page, decompressed.
+        page_chars: how much of a page one call shows; `offset` reads on.
+    """
+
+    fetch: bool = True
+    search_url: str | None = Field(default=None, pattern=r"^https?://")
+    timeout_seconds: float = Field(default=30.0, gt=0)
+    max_bytes: int = Field(default=5 << 20, gt=0)
+    page_chars: int = Field(default=20_000, gt=0)
+
+
+class MCPServerSettings(Section):
+    """A server of the Model Context Protocol, whose tools join the gateway's. It has a `command` or a `url`.
+
+    Attributes:
+        command: a program that speaks on its standard input and output, and its arguments.
+        environment: variables for it, beyond PATH, HOME and the like; nothing else of this server's reaches it.
+        cwd: where it starts.
+        url: of a server that speaks streamable HTTP.
+        headers: for each request to `url`.
+        start_timeout_seconds: until it has said which tools it has.
+        call_timeout_seconds: for one call.
+    """
+
+    command: tuple[str, ...] = ()
+    environment: dict[str, SecretStr] = {}
+    cwd: Path | None = None
+    url: str | None = Field(default=None, pattern=r"^https?://")
+    headers: dict[str, SecretStr] = {}
+    start_timeout_seconds: float = Field(default=30.0, gt=0)
+    call_timeout_seconds: float = Field(default=120.0, gt=0)
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("an MCP server needs either a command or a url")
+        return self
+
+
+class ToolSettings(Section):
+    """The gateway tools, which RANTS executes itself.
+
+    Attributes:
+        workspace: the folder that they may touch. With authentication each tenant has a folder of its own in it.
+        gateway: which of them there are, by name; None for all.
+        output_chars: the longest output that a model is shown; what is longer is kept in a file, and its head and its
+            tail are shown.
+        search_seconds: how long `grep` and `codesearch` may take.
+        skills: folders whose folders hold a `SKILL.md` each.
+        offered: the tools that a request over `/v1/responses` is offered also where it does not ask for any.
+        bash: of the tool `bash`.
+        web: of `webfetch` and `websearch`.
+        mcp: servers of the Model Context Protocol, under the label that their tools' names begin with.
+    """
+
+    workspace: Path = Path("var/workspace")
+    gateway: frozenset[str] | None = None
+    output_chars: int = Field(default=30_000, ge=1000)
+    search_seconds: float = Field(default=20.0, gt=0)
+    skills: tuple[Path, ...] = ()
+    offered: frozenset[str] = frozenset()
+    bash: BashSettings = BashSettings()
+    web: WebSettings = WebSettings()
+    mcp: dict[str, MCPServerSettings] = {}
+
+
 MODELS_FOLDER = Path("~/.cache/rants/models")
 """Where `rants pull` puts weights and the embedded backend looks for a name that is not a path."""

@@ -32,6 +32,7 @@ from programs.transcript import ToolIntent
 _INTENT = "TOOL_INTENT:"
 RESULT = "TOOL_RESULT"
 """What the user's turn begins with that tells what came of an intent. A model that goes on to write one is guessing."""
+_RESULT = f"\n{RESULT}"
 _THINK, _THOUGHT = "<think>", "</think>"
 _THOUGHTS = re.compile(rf"^\s*{_THINK}.*?(?:{_THOUGHT}\s*|\Z)", re.DOTALL)
 _FENCE = "```"
@@ -101,6 +102,11 @@ class Splitter:
         """What the assistant wants done; complete once `finish` was called."""
         said = _read_intents(self._intent) if self._in is _In.INTENT else ()
         return (*self._calls, *said)
+
+    @property
+    def guessing(self) -> bool:
+        """After its intents the model has gone on to write what comes of them, which it cannot know."""
+        return self._in is _In.INTENT and _RESULT in self._intent and _guess(self._intent) is not None
 
     def _advance(self) -> str | None:
         """One move: visible text, `""` for a change of state, None when more of the reply is needed."""
@@ -255,7 +261,7 @@ def join(text: str, intents: Iterable[ToolIntent]) -> str:
 
 def _read_intents(written: str) -> Iterator[ToolIntent]:
     """The intents in what follows the first marker. A block is taken whole, whatever is written in it."""
-    words, *more = _BLOCK.split(written)
+    words, *more = _BLOCK.split(written[: _guess(written)])
     parts: list[tuple[str, dict[str, str]]] = [(part, {}) for part in _split_words(words)]
     while more:
         name, block, words, *more = more
@@ -272,4 +278,16 @@ def _read_intents(written: str) -> Iterator[ToolIntent]:
 
 
 def _split_words(words: str) -> list[str]:
-    return words.partition(f"\n{RESULT}")[0].split(f"\n{_INTENT}")
+    return words.split(f"\n{_INTENT}")
+
+
+def _guess(written: str) -> int | None:
+    """Where a result is written, that nobody can know yet, outside of any block."""
+    start = 0
+    for block in _BLOCK.finditer(written):
+        if (at := written.find(_RESULT, start, block.start())) >= 0:
+            return at
+        start = block.end()
+    unfinished = _OPEN_BLOCK.search(written, start)
+    at = written.find(_RESULT, start, unfinished.start() if unfinished else len(written))
+    return at if at >= 0 else None

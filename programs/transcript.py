@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from programs.errors import InvalidRequest
+from programs.content import read_content
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Context = str | list[dict[str, str]] | list[str]
@@ -109,6 +109,7 @@ class Message(Frozen):
         tool_calls: the calls an assistant message made.
         tool_call_id: for `role="tool"`, the call that this is the result of; None where no call could be compiled, and
             the content says why.
+        images: URLs (`data:` or `http(s):`) of the images that came with the text.
     """
 
     role: Role
@@ -116,49 +117,37 @@ class Message(Frozen):
     intents: tuple[ToolIntent, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    images: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, chat: Mapping[str, Any], *, param: str = "messages") -> Self:
-        """The message that `chat`, in OpenAI's chat form, says; `content` may be text, parts of text, or null.
+    def read(cls, chat: Mapping[str, Any], *, param: str = "messages", sees: bool = True) -> Self:
+        """The message that `chat`, in OpenAI's chat form, says; `content` may be text, parts of it, or null.
+
+        Args:
+            chat: the message.
+            param: where it stands in the request.
+            sees: whether there is a backend that can look at images.
 
         Raises:
-            InvalidRequest: it holds something that is not text; `param` says where it stands.
+            InvalidRequest: it holds something that cannot be read; `param` says where it stands.
         """
+        is_result = chat["role"] == "tool"
+        text, images = read_content(chat.get("content"), param=f"{param}.content", sees=sees, result=is_result)
         calls = [
             ToolCall(id=call["id"], name=call["function"]["name"], arguments=call["function"]["arguments"])
             for call in chat.get("tool_calls") or ()
         ]
         return cls(
             role=chat["role"],
-            content=read_text(chat.get("content"), param=f"{param}.content"),
+            content=text,
             tool_calls=tuple(calls),
             tool_call_id=chat.get("tool_call_id"),
+            images=images,
         )
 
     def said(self) -> str:
         """The message as canonical JSON: the same words give the same bytes."""
         return self.model_dump_json(exclude_defaults=True)
-
-
-def read_text(content: Any, *, param: str) -> str:
-    """The text of a message's content: a string, null, or a list of parts, each with a `text` (or a `refusal`).
-
-    Raises:
-        InvalidRequest: a part is an image, a file or a sound.
-    """
-    if content is None or isinstance(content, str):
-        return content or ""
-    texts = []
-    for index, part in enumerate(content):
-        text = part.get("text", part.get("refusal"))
-        if not isinstance(text, str):
-            raise InvalidRequest(
-                f"Content of type {part.get('type')!r} cannot be read: no vision backend is configured. Send text.",
-                param=f"{param}[{index}]",
-                code="unsupported_content",
-            )
-        texts.append(text)
-    return "".join(texts)
 
 
 class Transcript(Frozen):

@@ -33,6 +33,7 @@ _UNKNOWN_ROOT_WINDOW = 32_768
 """Tokens that a model is taken to hold where nobody said how many. What is too much for DIRECT is explored instead; for
 a root LM that is shown too much there is no such way back, and it needs little."""
 
+_IMAGE_TOKENS = 1500  # that an image and its question about take
 _CHILDREN_AT_ONCE = 32
 
 
@@ -183,16 +184,41 @@ class Tree:
 
         return await self._recorded_call(session, turn, prompt, call)
 
+    async def look(self, session: str, turn: int, prompt: str, predictor: dspy.Predict, message: LazyChat) -> str:
+        """What the vision backend sees.
+
+        Args:
+            session: whose image it is.
+            turn: of code that asks; 0 where the image is told in the conversation.
+            prompt: the image's name, and the question.
+            predictor: what is asked.
+            message: gives the user's message with the image, once it is needed.
+
+        Raises:
+            BudgetSpent, BackendError: it was not asked, or failed.
+        """
+
+        async def call() -> tuple[str, Usage]:
+            reply = await self.predict("vision", predictor, tokens=_IMAGE_TOKENS, config={}, messages=[await message()])
+            return reply.answer, reply.usage
+
+        return await self._recorded_call(session, turn, prompt, call, role="vision")
+
     async def _recorded_call(
-        self, session: str, turn: int, prompt: str, call: Callable[[], Awaitable[tuple[str, Usage]]]
+        self,
+        session: str,
+        turn: int,
+        prompt: str,
+        call: Callable[[], Awaitable[tuple[str, Usage]]],
+        role: Role = "sub_lm",
     ) -> str:
         """The recorded reply, or failure; else that of `call`, which is then told."""
         if (known := self.recorded.called(session, turn, prompt)) is not None:
             if known.reply is not None:
                 return known.reply
-            if turn == 0 and self.recorded.opened(session):
+            if turn == 0 and role != "vision" and self.recorded.opened(session):
                 raise ContextTooLong(known.error or "")  # for one call: this child has then explored
-            raise BackendError(known.error or "", backend="sub_lm")
+            raise BackendError(known.error or "", backend=role)
         at, start = time.time(), time.perf_counter()
         reply, failure, usage = None, None, Usage()
         try:
@@ -206,6 +232,8 @@ class Tree:
                 self.emit(ModelCalled(session, turn, prompt, reply, failure, usage, at, seconds))
         return reply
 
+
+type LazyChat = Callable[[], Awaitable[dict[str, Any]]]
 
 type Recurse = Callable[[Session, Tree], Awaitable[Answer]]
 """Answers a session of the tree: the loop itself."""

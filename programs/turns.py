@@ -15,7 +15,7 @@ from programs.events import CodeRan, CodeWritten
 from programs.formats import as_text, misfit
 from programs.host_calls import HostCalls
 from programs.transcript import Session
-from programs.tree import Recurse, Tree
+from programs.tree import Tree
 
 _NO_CODE = "There is no code in this. Write one ```python block; when you know the answer, call SUBMIT(answer) in it."
 _CUT = "Your reply was cut off: write less in one turn."
@@ -37,18 +37,18 @@ class Turns:
         session: whose code it is.
         seen: what its environment holds.
         tree: the run's.
-        recurse: answers a child session.
+        calls: what the code may call.
         wanted: the format that the answer must fit, if there is one.
     """
 
     def __init__(
-        self, session: Session, seen: View, tree: Tree, recurse: Recurse, *, wanted: Mapping[str, Any] | None
+        self, session: Session, seen: View, tree: Tree, calls: HostCalls, *, wanted: Mapping[str, Any] | None
     ) -> None:
         self._session = session
         self._seen = seen
         self._tree = tree
         self._wanted = wanted
-        self._calls = HostCalls(session, tree, recurse)
+        self._calls = calls
         self._behind: list[CodeWritten] = []
         self._opening: asyncio.Task[Opened] | None = None
 

@@ -18,6 +18,7 @@ from programs import RANTS, Backends
 from programs.environment import Environment, EnvironmentUnavailable
 from server import chat, errors, health, responses, served
 from server.auth import Gatekeeper
+from server.gateway import Gateway
 from server.runs import Runs
 from server.settings import Settings
 from server.sse import ClientGone
@@ -45,14 +46,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         state.started_at = int(time.time())
         state.gatekeeper = Gatekeeper(configured.auth, configured.rate_limits)
         backends = Backends(configured.models, configured.resilience)
-        async with await Store.open(configured.state) as store:
-            rants = RANTS(backends, configured.rlm.rants_one)
+        async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway:
+            rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry)
             state.store = store
+            state.gateway = gateway
+            state.sees = backends.sees
             state.doctor = health.Doctor(
-                backends, store, rants.environment, cache=configured.server.health_cache_seconds
+                backends, store, rants.environment, gateway, cache=configured.server.health_cache_seconds
             )
             state.runs = Runs(
                 rants,
+                gateway,
                 store,
                 timeout=configured.resilience.request_timeout_seconds,
                 heartbeat=configured.server.keep_alive_seconds,

@@ -122,11 +122,11 @@ class ChatRequest(Wire):
     store: bool | None = None
     user: str | None = None
 
-    def transcript(self) -> Transcript:
-        """The conversation in canonical form."""
+    def transcript(self, *, sees: bool) -> Transcript:
+        """The conversation in canonical form; `sees` is whether somebody can look at images."""
         return Transcript(
             messages=tuple(
-                Message.read(message.model_dump(), param=f"messages[{index}]")
+                Message.read(message.model_dump(), param=f"messages[{index}]", sees=sees)
                 for index, message in enumerate(self.messages)
             )
         )
@@ -196,7 +196,7 @@ async def create(request: Request, body: ChatRequest, tenant: Admitted) -> Respo
         request={},
         previous=None,
         session_key=request.headers.get("x-session-id"),
-        transcript=body.transcript(),
+        transcript=body.transcript(sees=request.app.state.sees),
     )
     run = await runs.start(asked, body.sampling(), tools, kept=body.store is not False)
     try:

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from programs import Backends
 from programs.environment import Environment, EnvironmentUnavailable
 from programs.errors import StoreError
+from server.gateway import Gateway
 from store import Store
 
 router = APIRouter()
@@ -21,12 +22,15 @@ VERSION = version("rants")
 
 
 class Doctor:
-    """Looks at the backends, the store and the environment, and remembers what it saw for `cache` seconds."""
+    """Looks at backends, store, environment and tools, and remembers what it saw for `cache` seconds."""
 
-    def __init__(self, backends: Backends, store: Store, environment: Environment, *, cache: float) -> None:
+    def __init__(
+        self, backends: Backends, store: Store, environment: Environment, gateway: Gateway, *, cache: float
+    ) -> None:
         self._backends = backends
         self._store = store
         self._environment = environment
+        self._gateway = gateway
         self._cache = cache
         self._seen: tuple[float, dict[str, Any]] | None = None
         self._looking = asyncio.Lock()
@@ -66,6 +70,7 @@ class Doctor:
             "ready": store["ok"] and backends.get("generator", {}).get("reachable", True),
             "store": store,
             "environment": {"name": self._environment.name, **environment},
+            "tools": self._gateway.health(),
             "backends": backends,
         }
 

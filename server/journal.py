@@ -15,16 +15,17 @@ class Journal:
         store: where it goes.
         asked: the run; one that is not yet in the store is put there with its first event.
         number: how many of its events are there already.
+        begun: whether the run is there already.
     """
 
-    def __init__(self, store: Store, asked: Run, number: int) -> None:
+    def __init__(self, store: Store, asked: Run, number: int, *, begun: bool) -> None:
         self._store = store
         self._asked = asked
         self._number = number
         self._waiting: list[Trajectory] = []
         self._last_step: StepDone | None = None
         self._writing: asyncio.Task[None] | None = None
-        self.begun = asked.background
+        self.begun = begun
         """Whether the run is in the store."""
 
     def add(self, event: Trajectory) -> None:

@@ -38,6 +38,7 @@ from openai.types.responses import (
     ResponseTextDoneEvent,
     ResponseUsage,
 )
+from openai.types.responses.mcp_tool_call_error import McpToolExecutionError
 from openai.types.responses.response import IncompleteDetails
 from openai.types.responses.response_output_item import McpCall
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
@@ -132,6 +133,8 @@ class ResponseFold:
                 # An answer that ended well says something, also when that is nothing.
                 if whole and not self._items and not done.calls:
                     yield from self._open_message()
+                if done.outcome == "failed":
+                    self._break_off()
                 yield from self._close_message("completed" if whole else "incomplete")
                 for call in done.calls:
                     yield from self._client_call(call)
@@ -215,6 +218,12 @@ class ResponseFold:
         )
         yield self._item_done(index, self._message([_part(text)], status))
 
+    def _break_off(self) -> None:
+        """End a message without saying so: a client that sees it done sends it along when it tries again."""
+        if self._text is not None:
+            self._items[-1] = self._message([_part("".join(self._text))], "incomplete")
+            self._text = None
+
     def _message(self, content: list[ResponseOutputText], status: ItemStatus) -> ResponseOutputMessage:
         """The message that is the last item, as it is now."""
         name = self._id("msg", len(self._items) - 1)
@@ -281,7 +290,11 @@ class ResponseFold:
             )
         else:
             yield ResponseMcpCallFailedEvent(type="response.mcp_call.failed", **place, sequence_number=self._next())
-        came = {"output": ran.output, "status": "completed"} if ran.ok else {"error": ran.output, "status": "failed"}
+        came: dict[str, Any] = {"output": ran.output, "status": "completed"}
+        if not ran.ok:
+            text = {"type": "text", "text": ran.output}
+            error = McpToolExecutionError(type="mcp_tool_execution_error", content=[text])
+            came = {"error": error, "status": "failed"}
         yield self._item_done(index, self._items[index].model_copy(update=came))
 
     def _answer(self, status: str, **more: Any) -> Answer:

@@ -5,22 +5,25 @@ Source: https://platform.openai.com/docs/api-reference/responses and the Open Re
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from programs import Message, Sampling, Transcript
+from programs import Sampling, Transcript
 from programs.errors import InvalidRequest, NotFound
 from programs.events import Event, RunDone
 from programs.recorded import Recorded
-from programs.transcript import ToolCall, read_text
+from programs.transcript import Tools
 from server.auth import Admitted, Tenant
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
+from server.gateway import Gateway
+from server.items import items_of, read_input, word
 from server.response_events import Answer, ResponseFold, whole
 from server.runs import LiveRun, Runs, replay
 from server.served import served
@@ -32,10 +35,7 @@ from store import Finished, Run, Store, StoredRun
 router = APIRouter()
 
 _PREFIX = "resp_"
-
-# Items that are a tool's call or result. Others are known by what they hold.
-_CALLS = ("function_call", "custom_tool_call")
-_RESULTS = ("function_call_output", "custom_tool_call_output")
+_OF_RESPONSE = re.compile(r"(?:msg|fc)_([0-9a-f]{32})\d*")  # an item's id tells whose it is
 
 
 class TextFormat(Wire):
@@ -144,7 +144,9 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
     """Answer, whole or streamed, now or in the background."""
     name: str = request.app.state.settings.rlm.rants_one.name
     served(request, body.model if body.model is not None else name)
-    tools = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls)
+    gateway: Gateway = request.app.state.gateway
+    ours = gateway.offered(request)
+    tools = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls, gateway=ours, always=gateway.always)
     if body.background and body.store is False:
         raise InvalidRequest(
             "A background response has to be stored: leave out store, or set it to true.", param="store"
@@ -154,6 +156,7 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
     asked = {
         "echo": body.echo(settings.models.generator.parameters),
         "sampling": sampling.model_dump(mode="json", exclude_defaults=True),
+        **({"tools": tools.model_dump(mode="json")} if body.background else {}),
     }
     run = await _runs(request).start(
         Run(
@@ -256,7 +259,7 @@ async def input_items(
     else:
         await _kept(request, tenant, response_id)
         transcript = await _store(request).transcript(tenant, response_id, output=False)
-    items = list(_items(transcript))
+    items = list(items_of(transcript))
     if order == "desc":
         items.reverse()
     if after is not None:
@@ -298,8 +301,9 @@ async def go_on(runs: Runs, store: Store) -> None:
         )
         sampling = Sampling.model_validate(stored.request["sampling"])
         echo = stored.request["echo"]
-        tools = read_tools(echo["tools"], echo["tool_choice"], echo["parallel_tool_calls"])
-        runs.go_on(asked, sampling, tools, instructions=echo["instructions"], recorded=recorded)
+        tools = Tools.model_validate(stored.request["tools"])
+        session = stored.session
+        runs.go_on(asked, sampling, tools, instructions=echo["instructions"], session=session, recorded=recorded)
 
 
 async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -> Transcript:
@@ -309,7 +313,7 @@ async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -
         NotFound: there is no such previous response.
         InvalidRequest: it is still being written, or nothing at all is said.
     """
-    said = read_input(body.input)
+    said = read_input(await _resolved(request, body.input, tenant), sees=request.app.state.sees)
     if body.previous_response_id is None:
         if not said and not body.instructions:
             raise InvalidRequest("input is missing: say something.", param="input", code="missing_required_parameter")
@@ -327,87 +331,40 @@ async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -
     return before.append(*said)
 
 
-def read_input(given: str | list[dict[str, Any]]) -> tuple[Message, ...]:
-    """The messages that the input says.
-
-    A call that follows an assistant's message or another call belongs to the same turn. Items of kinds that say
-    nothing to a model here (reasoning, for example) are left out.
+async def _resolved(request: Request, given: str | list[dict[str, Any]], tenant: str) -> str | list[dict[str, Any]]:
+    """The input, with the item itself wherever an item of a stored response is referred to by its id.
 
     Raises:
-        InvalidRequest: an item is not readable; `param` says which.
+        InvalidRequest: there is no such item.
     """
     if isinstance(given, str):
-        return (Message(role="user", content=given),) if given else ()
-    messages: list[Message] = []
+        return given
+    answers: dict[str, list[Any]] = {}
+    items = []
     for index, item in enumerate(given):
-        param = f"input[{index}]"
-        kind = item.get("type") or ("message" if "role" in item else None)
-        if kind == "message":
-            messages.append(_read_message(item, param))
-        elif kind in _RESULTS or ("output" in item and "call_id" in item):
-            call_id = _word(item, "call_id", param)
-            content = _read_content(item.get("output"), f"{param}.output")
-            messages.append(Message(role="tool", content=content, tool_call_id=call_id))
-        elif kind in _CALLS or ("call_id" in item and "name" in item):
-            arguments = item.get("arguments", item.get("input", ""))
-            if not isinstance(arguments, str):
-                raise InvalidRequest(f"{param}.arguments should be JSON as text.", param=f"{param}.arguments")
-            call = ToolCall(id=_word(item, "call_id", param), name=_word(item, "name", param), arguments=arguments)
-            if messages and messages[-1].role == "assistant":
-                calls = (*messages[-1].tool_calls, call)
-                messages[-1] = messages[-1].model_copy(update={"tool_calls": calls})
-            else:
-                messages.append(Message(role="assistant", tool_calls=(call,)))
-        elif kind is None:
-            raise InvalidRequest(f"{param} has neither a type nor a role.", param=param)
-        elif kind == "item_reference":
-            raise InvalidRequest(
-                f"{param} refers to an item by its id; send the item itself, or previous_response_id.", param=param
-            )
-    return tuple(messages)
+        if item.get("type") == "item_reference":
+            name = word(item, "id", f"input[{index}]")
+            if name.startswith("mcp_"):
+                continue  # as a call of RANTS's own is left out that is sent whole
+            of = _OF_RESPONSE.fullmatch(name)
+            response = f"{_PREFIX}{of[1]}" if of else ""
+            if response not in answers:
+                answers[response] = await _output(request, response, tenant)
+            found = next((one for one in answers[response] if one.id == name), None)
+            if found is None:
+                raise InvalidRequest(f"Item with id {name!r} not found: send the item itself.", param=f"input[{index}]")
+            items.append(found.model_dump(mode="json"))
+        else:
+            items.append(item)
+    return items
 
 
-def _read_message(item: dict[str, Any], param: str) -> Message:
-    role = item.get("role")
-    if role not in ("system", "developer", "user", "assistant"):
-        raise InvalidRequest(
-            f"{param}.role should be 'system', 'developer', 'user' or 'assistant', not {role!r}.", param=f"{param}.role"
-        )
-    return Message(role=role, content=_read_content(item.get("content"), f"{param}.content"))
-
-
-def _read_content(content: Any, param: str) -> str:
-    parts_are_objects = isinstance(content, list) and all(isinstance(part, dict) for part in content)
-    if not (content is None or isinstance(content, str) or parts_are_objects):
-        raise InvalidRequest(f"{param} should be text or a list of parts.", param=param)
-    return read_text(content, param=param)
-
-
-def _word(item: Mapping[str, Any], key: str, param: str) -> str:
-    word = item.get(key)
-    if not isinstance(word, str) or not word:
-        raise InvalidRequest(f"{param}.{key} should be text, and not empty.", param=f"{param}.{key}")
-    return word
-
-
-def _items(transcript: Transcript) -> Iterator[dict[str, Any]]:
-    """A transcript as input items; an item's id says where in which conversation it stands."""
-    for message, digest in zip(transcript.messages, transcript.prefixes, strict=True):
-        name = digest.hex()
-        if message.role == "tool":
-            output = {"call_id": message.tool_call_id, "output": message.content, "status": "completed"}
-            yield {"id": f"fco_{name}", "type": "function_call_output", **output}
-            continue
-        if message.content or not message.tool_calls:
-            kind = "output_text" if message.role == "assistant" else "input_text"
-            part: dict[str, Any] = {"type": kind, "text": message.content}
-            if kind == "output_text":
-                part["annotations"] = []
-            said = {"role": message.role, "status": "completed", "content": [part]}
-            yield {"id": f"msg_{name}", "type": "message", **said}
-        for position, call in enumerate(message.tool_calls):
-            made = {"call_id": call.id, "name": call.name, "arguments": call.arguments, "status": "completed"}
-            yield {"id": f"fc_{name}{position:02d}", "type": "function_call", **made}
+async def _output(request: Request, response_id: str, tenant: str) -> list[Any]:
+    """The items of a response; none where there is no such response."""
+    if (live := _live(request, tenant, response_id)) is not None:
+        return whole(live.asked, live.events).output
+    stored = await _stored(request, tenant, response_id)
+    return whole(stored, replay(stored)).output if stored is not None and stored.completed_at is not None else []
 
 
 async def _kept(request: Request, tenant: str, response_id: str) -> StoredRun:

@@ -30,6 +30,7 @@ from programs.events import (
 from programs.recorded import Recorded
 from programs.transcript import Tools
 from server.errors import sentence, shape
+from server.gateway import Gateway
 from server.journal import Journal
 from server.memory import Memory
 from store import Finished, Run, Store, StoredRun
@@ -43,18 +44,24 @@ class LiveRun:
 
     Attributes:
         kept: whether it is written down; otherwise only what it cost is.
+        tools: what it may do besides saying something.
+        session: the store's, of a run that was written down when it began.
         failure: the error behind a `RunDone` that says `failed`.
         usage: what it has cost so far.
+        audits: what is written down of the tools that were executed.
         over: the loop has ended and what is left is to write it down, which nothing interrupts.
     """
 
     asked: Run
     kept: bool
+    tools: Tools
+    session: str | None = None
     events: list[Event] = field(default_factory=list)
     failure: BaseException | None = None
     usage: Usage = field(default_factory=Usage)
     task: asyncio.Task[None] | None = None
     over: bool = False
+    audits: list[asyncio.Task[None]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def append(self, event: Event) -> None:
@@ -114,13 +121,15 @@ class Runs:
 
     Args:
         rants: the loop.
+        gateway: on whose behalf tools are executed.
         store: where runs are written down.
         timeout: seconds that one run may take.
         heartbeat: seconds of silence after which a run says that it is alive.
     """
 
-    def __init__(self, rants: RANTS, store: Store, *, timeout: float, heartbeat: float) -> None:
+    def __init__(self, rants: RANTS, gateway: Gateway, store: Store, *, timeout: float, heartbeat: float) -> None:
         self._rants = rants
+        self._gateway = gateway
         self._store = store
         self._memory = Memory(store)
         self._timeout = timeout
@@ -137,15 +146,18 @@ class Runs:
         instructions: str | None = None,
         kept: bool = True,
     ) -> LiveRun:
-        """Begin a run. A background run is written down before this returns, so that it survives a crash.
+        """Begin a run.
+
+        One in the background is written down before this returns, so that it survives a crash; and so is one that can
+        do something, so that it does it once.
 
         Raises:
             StoreError: it could not be written down, or what was said before could not be read.
         """
         asked = replace(asked, transcript=await self._memory.retell(asked.tenant, asked.transcript))
-        if asked.background:
-            await self._store.begin(asked)
-        return self.go_on(asked, sampling, tools, instructions=instructions, kept=kept)
+        begins = asked.background or (kept and tools.gateway)
+        session = await self._store.begin(asked) if begins else None
+        return self.go_on(asked, sampling, tools, instructions=instructions, kept=kept, session=session)
 
     def go_on(
         self,
@@ -155,18 +167,20 @@ class Runs:
         *,
         instructions: str | None = None,
         kept: bool = True,
+        session: str | None = None,
         recorded: Sequence[Trajectory] = (),
     ) -> LiveRun:
-        """Drive a run that is written down already, or that need not be. It takes `recorded` as done."""
-        run = LiveRun(asked, kept, told(asked.id, recorded), usage=Recorded(recorded).spent.usage)
+        """Drive a run that is written down, in a `session`, or need not be. It takes `recorded` as done."""
+        usage = Recorded(recorded).spent.usage
+        run = LiveRun(asked, kept, tools, session, events=told(asked.id, recorded), usage=usage)
         self._alive[asked.tenant, asked.id] = run
         transcript = asked.transcript
         if instructions:
             transcript = Transcript(messages=(Message(role="system", content=instructions), *transcript.messages))
         # Started at once, so that even a run which is cancelled right away ends as every other does.
-        session = Session(id=asked.id, transcript=transcript, tools=tools)
+        asking = Session(id=asked.id, transcript=transcript, tools=tools)
         loop = asyncio.get_running_loop()
-        run.task = asyncio.Task(self._drive(run, session, sampling, recorded), loop=loop, eager_start=True)
+        run.task = asyncio.Task(self._drive(run, asking, sampling, recorded), loop=loop, eager_start=True)
         return run
 
     def get(self, tenant: str, run_id: str) -> LiveRun | None:
@@ -185,13 +199,14 @@ class Runs:
     async def _drive(self, run: LiveRun, session: Session, sampling: Sampling, recorded: Sequence[Trajectory]) -> None:
         started = time.perf_counter()
         beat = _Heartbeats(run, self._heartbeat)
-        journal = Journal(self._store, run.asked, len(recorded)) if run.kept else None
+        journal = Journal(self._store, run.asked, len(recorded), begun=run.session is not None) if run.kept else None
         try:
             done = await self._outcome(run, session, sampling, recorded, journal)
         finally:
             run.over = True
             beat.stop()
         try:
+            await asyncio.gather(*run.audits)
             await self._write_down(run, done, time.perf_counter() - started, journal)
         except Exception as error:
             # The client must not believe in an answer that is not there tomorrow.
@@ -215,7 +230,11 @@ class Runs:
             async with asyncio.timeout(self._timeout) as deadline:
                 # dspy would keep every call; a server must not.
                 with dspy.context(trace=None):
-                    events = self._rants.run(session, sampling, recorded=recorded)
+                    caller = None
+                    if run.tools.gateway:
+                        offered = frozenset(tool.name for tool in run.tools.gateway)
+                        caller = self._gateway.caller(run.asked, run.session, offered, run.audits)
+                    events = self._rants.run(session, sampling, recorded=recorded, caller=caller)
                     async with aclosing(events):
                         async for event in events:
                             if isinstance(event, RunDone):

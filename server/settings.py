@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from programs.errors import ConfigurationError
-from programs.settings import LoopSettings, ModelsSettings, ResilienceSettings, Section
+from programs.settings import LoopSettings, ModelsSettings, ResilienceSettings, Section, ToolSettings
 from store import StateSettings
 
 _PREFIX = "RANTS_"
@@ -100,6 +100,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     rlm: RLMSettings = RLMSettings()
     models: ModelsSettings = ModelsSettings()
+    tools: ToolSettings = ToolSettings()
     state: StateSettings = StateSettings()
     auth: AuthSettings = AuthSettings()
     rate_limits: RateLimitSettings = RateLimitSettings()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from programs.errors import InvalidRequest
@@ -28,6 +28,7 @@ def read_tools(
     parallel: bool | None,
     *,
     gateway: Mapping[str, Tool] | None = None,
+    always: Collection[str] = (),
 ) -> Tools:
     """The tools of a request, in the form of either API.
 
@@ -39,6 +40,7 @@ def read_tools(
         choice: `tool_choice`.
         parallel: `parallel_tool_calls`.
         gateway: those of RANTS that may be asked for, by name.
+        always: names of those that are offered also where none is asked for.
 
     Raises:
         InvalidRequest: a tool cannot be used, or the choice names none that is there; `param` says which.
@@ -51,6 +53,9 @@ def read_tools(
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InvalidRequest(f"tools names {twice!r} twice; give each tool a name of its own.", param="tools")
     ours = [tool for index, item in enumerate(listed) for tool in _gateway_tools(item, f"tools[{index}]", gateway)]
+    ours = list({tool.name: tool for tool in ours}.values()) or [
+        tool for name, tool in (gateway or {}).items() if name in always
+    ]
     kind, named = _choice(choice)
     if isinstance(choice, Mapping) and (allowed := _allowed(choice)) is not None:
         client = [tool for tool in client if tool.name in allowed]

@@ -4,5 +4,6 @@ from signatures.act import Act
 from signatures.compile_tools import CompileTools, SplitIntent
 from signatures.explore import Conclude, Explore
 from signatures.generate import Generate
+from signatures.look import Look
 
-__all__ = ["Act", "CompileTools", "Conclude", "Explore", "Generate", "SplitIntent"]
+__all__ = ["Act", "CompileTools", "Conclude", "Explore", "Generate", "Look", "SplitIntent"]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import peewee as pw
 from pydantic import Field, TypeAdapter
 
 from programs.errors import NotFound
-from programs.events import RunDone, Stepped, ToolRan, Trajectory
+from programs.events import RunDone, Stepped, Trajectory
+from programs.tools import Execution
 from programs.transcript import Message, Transcript, Usage
 from store import prefixes, statements
 from store.runs import Finished, Run, StoredRun
@@ -128,12 +130,10 @@ def said(db: pw.SqliteDatabase, tenant: str, calls: Sequence[str]) -> dict[str, 
     return found
 
 
-def audit(db: pw.SqliteDatabase, tenant: str, run_id: str, session: str, ran: ToolRan) -> None:
+def audit(db: pw.SqliteDatabase, tenant: str, run_id: str, session: str, execution: Execution) -> None:
     """Add that a gateway tool was executed."""
-    digest = hashlib.blake2b(ran.call.arguments.encode(), digest_size=16).digest()
-    values: Values = {"tenant": tenant, "run": run_id, "session": session, "tool": ran.call.name, "arguments": digest}
-    outcome = "ok" if ran.ok else "failed"
-    rows(db, statements.ADD_AUDIT, values | {"at": ran.at, "seconds": ran.seconds, "outcome": outcome})
+    values: Values = {"tenant": tenant, "run": run_id, "session": session, "at": time.time() - execution.seconds}
+    rows(db, statements.ADD_AUDIT, values | asdict(execution))
 
 
 def todos(db: pw.SqliteDatabase, tenant: str, session: str) -> list[dict[str, Any]]:

@@ -12,7 +12,21 @@ from typing import Any
 import peewee as pw
 from peewee import fn
 
-from store.tables import BEGINNING, COST, ENDING, audit, call, event, message, prefix, run, session, todo, usage
+from store.tables import (
+    BEGINNING,
+    COST,
+    ENDING,
+    EXECUTION,
+    audit,
+    call,
+    event,
+    message,
+    prefix,
+    run,
+    session,
+    todo,
+    usage,
+)
 
 type Values = dict[str, Any]
 type Found = tuple[Any, ...]
@@ -172,7 +186,7 @@ HEADS_OF_CALL = _sql(
     .join(call, on=(call.tenant == run.tenant) & (call.run == run.id))
     .where(*_own(run), call.id == given("id"))
 )
-ADD_AUDIT = _sql(_insert(audit, "run", "session", "tool", "arguments", "at", "seconds", "outcome"))
+ADD_AUDIT = _sql(_insert(audit, "run", "session", "at", *EXECUTION))
 TODOS = _sql(todo.select(todo.body).where(*_own(todo, session=given("session"))))
 SET_TODOS = _sql(
     _insert(todo, "session", "body").on_conflict(

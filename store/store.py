@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from programs.events import ToolRan, Trajectory
+from programs.events import Trajectory
+from programs.tools import Execution
 from programs.transcript import Message, Transcript
 from store import jobs
 from store.database import migrate
@@ -94,9 +95,9 @@ class Store:
         """
         return await self._readers.do(lambda db: jobs.said(db, tenant, calls))
 
-    async def audit(self, tenant: str, run_id: str, session: str, ran: ToolRan) -> None:
+    async def audit(self, tenant: str, run_id: str, session: str, execution: Execution) -> None:
         """Keep that a gateway tool was executed: for whom, with what (as a digest), how long, and how it ended."""
-        await self._writer.do(lambda db: jobs.audit(db, tenant, run_id, session, ran))
+        await self._writer.do(lambda db: jobs.audit(db, tenant, run_id, session, execution))
 
     async def todos(self, tenant: str, session: str) -> list[dict[str, Any]]:
         """Give the to-do list of a session, empty at first."""

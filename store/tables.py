@@ -46,8 +46,9 @@ event = _table("event", "run", "number", "body")
 # Which run made a call of a tool.
 call = _table("call", "id", "run")
 
-# One row for every execution of a gateway tool. Arguments are their digest, the outcome is ok, failed or cancelled.
-audit = _table("audit", "run", "session", "tool", "arguments", "at", "seconds", "outcome")
+# One row for every execution of a gateway tool: see `programs.tools.Execution`.
+EXECUTION = ("call", "tool", "digest", "seconds", "outcome")
+audit = _table("audit", "run", "session", "at", *EXECUTION)
 
 # The body is a JSON list.
 todo = _table("todo", "session", "body")

@@ -113,15 +113,17 @@ async def running(
 
 
 @asynccontextmanager
-async def rants(backend: str | None = None) -> AsyncGenerator[Server]:
+async def rants(backend: str | None = None, variables: Mapping[str, str] | None = None) -> AsyncGenerator[Server]:
     """Run `rants serve` with its defaults and a new database.
 
     Args:
         backend: the `base_url` of its generator; None for the embedded model.
+        variables: more `RANTS_*` variables.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RANTS_")}
     if backend is not None:
         environment["RANTS_MODELS__GENERATOR__BASE_URL"] = backend
+    environment |= variables or {}
     # The folder has no config.yaml, and the database is made below it.
     with TemporaryDirectory(prefix="rants-bench-") as folder:
         serve = ("from server.cli import main; main()", "serve", "--port", "0")

@@ -84,6 +84,11 @@ class Backends:
         entry: ModelSettings = getattr(self.settings, role) or self.settings.generator
         return capability in entry.capabilities
 
+    @property
+    def sees(self) -> bool:
+        """Whether there is a model that can look at images: one for `vision`, or a generator that says it can."""
+        return self.settings.vision is not None or "vision" in self._lms or self.can("generator", "vision")
+
     def window(self, role: Role) -> int | None:
         """Tokens of prompt and reply together that the model of `role` can hold; None where nobody said."""
         entry: ModelSettings | None = getattr(self.settings, role)

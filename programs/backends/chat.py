@@ -12,6 +12,7 @@ from typing import Any
 from dspy.lm15 import (
     ContextLengthError,
     FunctionTool,
+    ImagePart,
     InvalidRequestError,
     LM15Error,
     Message,
@@ -84,11 +85,16 @@ def _messages(request: Request) -> Iterator[dict[str, Any]]:
         # `developer` is OpenAI's own word; every other server knows `system`, and OpenAI takes it too.
         chat: dict[str, Any] = {
             "role": "system" if message.role == "developer" else message.role,
-            "content": _text(message.parts),
+            "content": _content(message.parts),
         }
         if calls := message.parts_of(ToolCallPart):
             chat["tool_calls"] = [_tool_call(call) for call in calls]
         yield chat
+
+
+def _content(parts: tuple[Any, ...]) -> str | list[dict[str, Any]]:
+    images = [{"type": "image_url", "image_url": {"url": part.url}} for part in parts if isinstance(part, ImagePart)]
+    return [{"type": "text", "text": _text(parts)}, *images] if images else _text(parts)
 
 
 def _text(parts: tuple[Any, ...]) -> str:
@@ -111,7 +117,8 @@ def read_message(message: dict[str, Any]) -> Message:
             calls = [_read_tool_call(call) for call in message.get("tool_calls") or ()]
             return Message(role="assistant", parts=(TextPart(text=text), *calls))
         case "user":
-            return Message.user(text)
+            images = [ImagePart(url=url) for url in message.get("images") or ()]
+            return Message(role="user", parts=(TextPart(text=text), *images))
         case _:
             return Message.developer(text)
 

@@ -49,7 +49,7 @@ class Sessions:
         self._base_url = base_url
         self._resilience = resilience
         # Reading certificates takes a while: now, and not when a loop has other things to do.
-        self._tls = _certificates() if base_url.startswith("https:") else True
+        self._tls = certificates() if base_url.startswith("https:") else True
         self._open: dict[asyncio.AbstractEventLoop, tuple[ClientSession, AsyncGenerator[ClientSession]]] = {}
 
     async def here(self) -> ClientSession:
@@ -139,7 +139,7 @@ class _Protocol(ResponseHandler):
 
 
 @cache
-def _certificates() -> ssl.SSLContext:
+def certificates() -> ssl.SSLContext:
     """Whom to trust: the operating system's authorities, also where Python does not find them by itself."""
     context = httpx2.create_ssl_context()
     context.set_alpn_protocols(["http/1.1"])

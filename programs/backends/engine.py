@@ -32,14 +32,17 @@ from dspy.lm15 import (
 from programs.backends.calls import Calls
 
 type StreamEvent = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
-type Listener = Callable[[StreamEvent], None]
+type Listener = Callable[[StreamEvent], bool]
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
 def listening(listener: Listener) -> Generator[None]:
-    """Have `listener` called with each event of the model calls made inside, as it arrives."""
+    """Have `listener` called with each event of the model calls made inside, as it arrives.
+
+    Where it answers True, what has been written is enough: the call is cut off, and the reply ends there.
+    """
     token = _listener.set(listener)
     try:
         yield
@@ -63,8 +66,7 @@ class AsyncEngine(ABC):
         start, end = StreamStartEvent(), StreamEndEvent(finish_reason="stop")
         async with aclosing(self.stream(request)) as events:
             async for event in events:
-                if listener is not None:
-                    listener(event)
+                enough = listener is not None and listener(event)
                 match event:
                     case StreamDeltaEvent(delta=TextDelta(text=piece)):
                         text.append(piece)
@@ -76,6 +78,8 @@ class AsyncEngine(ABC):
                         start = event
                     case StreamEndEvent():
                         end = event
+                if enough:
+                    break
         parts = [ThinkingPart(text="".join(thinking))] if thinking else []
         return Response(
             id=start.id,

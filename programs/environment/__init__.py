@@ -1,6 +1,7 @@
-"""Where the model's code runs: a sandboxed Python that holds the context."""
+"""Where the model's code runs: a sandboxed Python that holds the context. And command lines, in their workspace."""
 
 from programs.environment.choice import shared
+from programs.environment.commands import CommandFailed, Commands, Ran
 from programs.environment.interpreter import EnvironmentInterpreter
 from programs.environment.jail import Jail
 from programs.environment.monty import Monty
@@ -20,6 +21,8 @@ from programs.settings import Limits
 from programs.transcript import Context
 
 __all__ = [
+    "CommandFailed",
+    "Commands",
     "Context",
     "Environment",
     "EnvironmentClosed",
@@ -33,6 +36,7 @@ __all__ = [
     "Limits",
     "Monty",
     "ProtocolViolation",
+    "Ran",
     "Session",
     "Turn",
     "shared",

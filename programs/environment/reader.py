@@ -1,4 +1,4 @@
-"""The helpers for an environment whose Python cannot run them: the same code, in a CPython process beside it.
+"""The helpers for an environment whose Python cannot run them, and the search tools: in a CPython process beside us.
 
 Not in the server itself: a regular expression of the model's may take for ever, and while it runs nothing else in its
 process does. This one is ended, and started again for the next call.
@@ -29,7 +29,7 @@ class HelperFailed(Exception):
 
 
 class Reader:
-    """Runs the helpers of one session, one call at a time. Its process starts with the first call.
+    """Runs the helpers of one session, or one search in files, one call at a time. Its process starts with the first.
 
     Args:
         memory: bytes that the process may use.

@@ -24,9 +24,10 @@ def up(migrator, db):
     class Audit(Row):
         run = pw.TextField()
         session = pw.TextField()
-        tool = pw.TextField()
-        arguments = pw.BlobField()
         at = pw.DoubleField()
+        call = pw.TextField()
+        tool = pw.TextField()
+        digest = pw.TextField()
         seconds = pw.DoubleField()
         outcome = pw.TextField()
 

@@ -1,63 +1,41 @@
-"""opencode, headless, as people use it: two turns over each API. `TEST_OPENCODE` is the path of its binary."""
+"""opencode, headless, as people use it, over each API: it talks, and its tools do what the generator wants done."""
 
-import json
-import os
-import subprocess
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evals.opencode import OpenCode
 from evals.scripted import Reply, ScriptedBackend
+from tests.clients.support import (
+    Intent,
+    Play,
+    Turn,
+    awkward_lines,
+    block,
+    git_repository,
+    installed,
+    needs_clients,
+    spoken,
+)
 from tests.support import MODEL, ServerProcess
 
-OPENCODE = os.environ.get("TEST_OPENCODE")
+pytestmark = [pytest.mark.slow, needs_clients]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(OPENCODE is None, reason="TEST_OPENCODE does not name opencode's binary"),
-]
-
-APIS = {"chat": "@ai-sdk/openai-compatible", "responses": "@ai-sdk/openai"}
+APIS = ("chat", "responses")
 
 
-class OpenCode:
-    """An opencode with its own home, in its own empty folder, pointed at `server`."""
-
-    def __init__(self, home: Path, server: ServerProcess, api: str) -> None:
-        self.folder = home / "project"
-        self.folder.mkdir(parents=True)
-        options = {"baseURL": server.base_url, "apiKey": "any"}
-        # The embedded model may wander; opencode asks for no more than this.
-        limits = {"context": 8192, "output": 64}
-        provider = {"npm": APIS[api], "options": options, "models": {MODEL: {"name": "RANTS", "limit": limits}}}
-        config = {"provider": {"rants": provider}, "model": f"rants/{MODEL}", "autoupdate": False}
-        (self.folder / "opencode.json").write_text(json.dumps(config))
-        homes = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("DATA", "CONFIG", "CACHE", "STATE")}
-        # It takes its folder from PWD, which a new process inherits from this one.
-        here = {"PWD": str(self.folder), "OPENCODE_DISABLE_MODELS_FETCH": "1"}
-        self._environment = {**os.environ, **homes, **here}
-
-    def run(self, *arguments: str) -> str:
-        """Run it without a terminal; what it prints."""
-        assert OPENCODE is not None
-        done = subprocess.run(
-            [OPENCODE, "run", *arguments],
-            cwd=self.folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+def opencode(home: Path, server: ServerProcess, api: Any, *, output: int = 8192) -> OpenCode:
+    """An opencode on `server`."""
+    return OpenCode(installed("opencode"), home, server.base_url, MODEL, api, context=128_000, output=output)
 
 
-def text_of(content: Any) -> str:
-    """A message's text, whichever form it has."""
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content or ())
+def bash(command: str) -> tuple[str, dict[str, str]]:
+    return "bash", {"command": command, "description": "Runs a command"}
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -65,28 +43,274 @@ def test_two_turns_are_one_conversation(
     api: str, server: ServerProcess, backend: ScriptedBackend, tmp_path: Path
 ) -> None:
     def script(body: dict[str, Any]) -> Reply:
-        last = text_of(body["messages"][-1]["content"])
+        last = spoken(body["messages"][-1])
         return Reply([f"You said: {'blue' if 'blue' in last else 'green' if 'green' in last else 'a title'}."])
 
     backend.script = script
-    opencode = OpenCode(tmp_path, server, api)
-    assert "You said: blue." in opencode.run("My colour is blue.")
-    assert "You said: green." in opencode.run("--continue", "Mine is green.")
+    client = opencode(tmp_path, server, api)
+    assert client.run("My colour is blue.").text == "You said: blue."
+    assert client.run("--continue", "Mine is green.").text == "You said: green."
     last = backend.calls[-1].body["messages"]
-    spoken = [text_of(message["content"]) for message in last if message["role"] != "system"]
-    assert "blue" in spoken[0]
-    assert "You said: blue." in spoken[1]
-    assert "green" in spoken[-1]
+    said = [spoken(message) for message in last if message["role"] != "system"]
+    assert "blue" in said[0]
+    assert "You said: blue." in said[1]
+    assert "green" in said[-1]
     # The second turn begins, byte for byte, with what the first one sent: the backend's cache holds.
-    asked = [call.body["messages"] for call in backend.calls if "blue" in text_of(call.body["messages"][-1]["content"])]
+    asked = [call.body["messages"] for call in backend.calls if "blue" in spoken(call.body["messages"][-1])]
     assert any(last[: len(first)] == first for first in asked)
 
 
 @pytest.mark.parametrize("api", APIS)
 def test_embedded_model_holds_the_conversation(api: str, embedded_server: ServerProcess, tmp_path: Path) -> None:
-    opencode = OpenCode(tmp_path, embedded_server, api)
+    # The embedded model may wander; opencode asks for no more than this.
+    client = opencode(tmp_path, embedded_server, api, output=64)
     spent = "select count(*) from usage where outcome in ('completed', 'incomplete') and completion > 0"
     before = embedded_server.rows(spent)[0][0]
-    opencode.run("Say hello in one short sentence.")
-    opencode.run("--continue", "What did I ask you before?")
+    client.run("Say hello in one short sentence.")
+    client.run("--continue", "What did I ask you before?")
     assert embedded_server.rows(spent)[0][0] >= before + 2
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_file_is_read_and_another_written(
+    api: str, tool_server: ServerProcess, play: Callable[..., Play], tmp_path: Path
+) -> None:
+    client = opencode(tmp_path, tool_server, api)
+    git_repository(client.folder, {"colour.txt": "a deep blue\n"})
+    read = Intent("read colour.txt", calls=[("read", {"filePath": str(client.folder / "colour.txt")})])
+    write = Intent(
+        "write block FILE to out/answer.txt",
+        blocks={"FILE": "the colour:\ta deep blue\n"},
+        calls=[("write", {"filePath": str(client.folder / "out/answer.txt"), "content": block("FILE")})],
+    )
+    script = play(Turn("I'll look.", intents=[read]), Turn(intents=[write]), Turn("It is a deep blue."))
+    session = client.run("Which colour is it? Write it to out/answer.txt.")
+    assert session.tools == ["read", "write"]
+    assert session.text == "I'll look.\nIt is a deep blue."
+    assert (client.folder / "out/answer.txt").read_bytes() == b"the colour:\ta deep blue\n"
+    assert len(script.prompts) == 3
+    assert str(script.prompts[-1]).count("1: a deep blue") == 1
+    assert_prefixes(script)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_calls_of_one_turn_run_once_each(
+    api: str, tool_server: ServerProcess, play: Callable[..., Play], tmp_path: Path
+) -> None:
+    client = opencode(tmp_path, tool_server, api)
+    git_repository(client.folder, {"a.txt": "alpha\n"})
+    both = Intent("count up to two", calls=[bash("printf 'ran-%d\\n' 1 >> ran"), bash("printf 'ran-%d\\n' 2 >> ran")])
+    other = Intent("and to three", calls=[bash("printf 'ran-%d\\n' 3 | tee -a ran")])
+    script = play(Turn("All at once.", intents=[both, other]), Turn("Three."))
+    session = client.run("Count.")
+    assert sorted((client.folder / "ran").read_text().split()) == ["ran-1", "ran-2", "ran-3"]
+    assert session.tools == ["bash"] * 3
+    assert str(script.prompts[-1]).count("ran-3") == 1
+    assert session.text == "All at once.\nThree."
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_bytes_of_a_long_file_survive(
+    api: str, tool_server: ServerProcess, play: Callable[..., Play], tmp_path: Path
+) -> None:
+    client = opencode(tmp_path, tool_server, api)
+    content = "".join(awkward_lines())
+    git_repository(client.folder, {"windows.txt": "first\r\n\tsecond\r\nthird\r\n"})
+    written, windows = client.folder / "long.txt", client.folder / "windows.txt"
+    write = Intent(
+        "write block FILE to long.txt",
+        blocks={"FILE": content},
+        calls=[("write", {"filePath": str(written), "content": block("FILE")})],
+    )
+    read = Intent("read windows.txt", calls=[("read", {"filePath": str(windows)})])
+    old, new = "\tsecond\r\nthird", '\t"""zweite""" Größe\r\n<<<\r\n>>>OLD2\r\nthird'
+    edit = Intent(
+        "in windows.txt replace block OLD with block NEW",
+        blocks={"OLD": old, "NEW": new},
+        calls=[("edit", {"filePath": str(windows), "oldString": block("OLD"), "newString": block("NEW")})],
+    )
+    play(Turn("A long one.", intents=[write, read]), Turn(intents=[edit]), Turn("Written."))
+    session = client.run("Write it.")
+    assert sorted(session.tools) == ["edit", "read", "write"]
+    assert [execution.status for execution in session.executions] == ["completed"] * 3, session
+    assert written.read_bytes() == content.encode()
+    assert windows.read_bytes() == f"first\r\n{new}\r\n".encode()
+
+
+FAILURES = {
+    "cut while it says what it wants done": [Reply(["I'll run it.\nTOOL_INTENT: run the com"], fault="cut")],
+    "cut while it talks": [Reply(["I'll r"], fault="cut"), Reply(["I'll"], fault="cut")],
+    "an error in the stream": [Reply(["I'll run it.\nTOOL_INTENT: run"], fault="error")],
+    "away for longer than RANTS tries": [Reply(status=500)] * 5,
+}
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_backend_that_fails_runs_nothing_twice(
+    api: str, failure: str, tool_server: ServerProcess, play: Callable[..., Play], tmp_path: Path
+) -> None:
+    client = opencode(tmp_path, tool_server, api)
+    git_repository(client.folder, {"a.txt": "alpha\n"})
+    first = Intent("run the command one", calls=[bash("printf 'ran-%d\\n' 1 | tee -a ran")])
+    second = Intent("run the command two", calls=[bash("printf 'ran-%d\\n' 2 | tee -a ran")])
+    script = play(
+        Turn("I'll run it.", intents=[first], failures=FAILURES[failure]),
+        Turn(intents=[second], failures=FAILURES[failure]),
+        Turn("Both ran.", failures=FAILURES[failure]),
+    )
+    session = client.run("Run both.")
+    assert (client.folder / "ran").read_text() == "ran-1\nran-2\n"
+    assert session.text.endswith("Both ran.")
+    assert [execution.status for execution in session.executions] == ["completed"] * 2
+    assert str(script.prompts[-1]).count("ran-1") == 1
+    assert str(script.prompts[-1]).count("ran-2") == 1
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_compiler_that_fails_runs_nothing_twice(
+    api: str, tool_server: ServerProcess, play: Callable[..., Play], tmp_path: Path
+) -> None:
+    client = opencode(tmp_path, tool_server, api)
+    git_repository(client.folder, {"a.txt": "alpha\n"})
+    intent = Intent(
+        "run the command",
+        calls=[bash("printf 'ran-%d\\n' 1 | tee -a ran")],
+        failures=[Reply(['{"tool_calls": [{"na'], fault="cut"), *[Reply(status=500)] * 4],
+    )
+    play(Turn("I'll run it.", intents=[intent]), Turn("It ran."))
+    session = client.run("Run it.")
+    assert (client.folder / "ran").read_text() == "ran-1\n"
+    assert session.text.endswith("It ran.")
+
+
+SOURCE = '''"""Words of a text."""
+
+
+def words(text):
+    """The words, in order."""
+    return text.split(" ")
+
+
+def count(text):
+    """How often each word stands in the text."""
+    counts = {}
+    for word in words(text):
+        counts[word] = 1
+    return counts
+'''
+
+TESTS = {
+    "wordcount/__init__.py": "",
+    "wordcount/text.py": SOURCE,
+    "tests/__init__.py": "",
+    "tests/test_text.py": """import unittest
+
+from wordcount.text import count, words
+
+
+class TextTest(unittest.TestCase):
+    def test_words_are_parted_at_any_white_space(self):
+        self.assertEqual(words("one\\ttwo\\n  three"), ["one", "two", "three"])
+
+    def test_words_are_counted(self):
+        self.assertEqual(count("a b a"), {"a": 2, "b": 1})
+""",
+    "tests/test_report.py": """import unittest
+
+from wordcount.report import top
+
+
+class ReportTest(unittest.TestCase):
+    def test_most_frequent_words_come_first(self):
+        self.assertEqual(top("b a b c a b", 2), ["b", "a"])
+""",
+}
+
+REPORT = '''"""Which words matter."""
+
+from wordcount.text import count
+
+
+def top(text, most):
+    """The `most` frequent words, the most frequent one first."""
+    counts = count(text)
+    return sorted(counts, key=lambda word: (-counts[word], word))[:most]
+'''
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_coding_session_makes_failing_tests_pass(
+    api: str, tool_server: ServerProcess, play: Callable[..., Play], tmp_path: Path
+) -> None:
+    client = opencode(tmp_path, tool_server, api)
+    git_repository(client.folder, TESTS)
+    source, report = str(client.folder / "wordcount/text.py"), str(client.folder / "wordcount/report.py")
+    tests = Intent("run the tests", calls=[bash(f"{sys.executable} -B -m unittest 2>&1")])
+
+    def replace(old: str, new: str) -> Intent:
+        edit = {"filePath": source, "oldString": block("OLD"), "newString": block("NEW")}
+        words = f"in wordcount/text.py replace block OLD with block NEW, {len(new)} characters"
+        return Intent(words, blocks={"OLD": old, "NEW": new}, calls=[("edit", edit)])
+
+    def read(name: str) -> Intent:
+        return Intent(f"read the file {name}", calls=[("read", {"filePath": str(client.folder / name)})])
+
+    todos = [{"content": "Mend wordcount", "status": "completed", "priority": "high"}]
+    script = play(
+        Turn("First the files.", intents=[Intent("list the files", calls=[bash("git ls-files")])]),
+        Turn(intents=[tests]),
+        Turn("Now both sides.", intents=[read("wordcount/text.py"), read("tests/test_text.py")]),
+        Turn("words and count are wrong, and wordcount.report is missing."),
+        Turn(intents=[replace('    return text.split(" ")', "    return text.split()")]),
+        Turn(intents=[replace("        counts[word] = 1", "        counts[word] = counts.get(word, 0) + 1")]),
+        Turn(intents=[tests]),
+        Turn("The rest needs a module.", intents=[read("tests/test_report.py")]),
+        Turn("wordcount/text.py is mended. Shall I write wordcount/report.py?"),
+        Turn(
+            intents=[
+                Intent(
+                    "create wordcount/report.py with block FILE",
+                    blocks={"FILE": REPORT},
+                    calls=[("write", {"filePath": report, "content": block("FILE")})],
+                )
+            ]
+        ),
+        Turn(intents=[tests]),
+        Turn(intents=[Intent("note what is done", calls=[("todowrite", {"todos": todos})])]),
+        Turn(
+            intents=[
+                Intent(
+                    "commit everything",
+                    calls=[
+                        bash(
+                            "git add --all && git -c user.name=Test -c user.email=test@localhost"
+                            " commit --quiet --message 'Mend wordcount' && git status --short"
+                        )
+                    ],
+                )
+            ]
+        ),
+        Turn("All tests pass."),
+    )
+    first = client.run("The tests fail. Why?")
+    assert first.tools[:2] == ["bash", "bash"]
+    assert sorted(first.tools[2:]) == ["read", "read"]
+    assert "FAILED" in first.executions[1].output
+    second = client.run("--continue", "Mend wordcount/text.py.")
+    assert second.tools == ["edit", "edit", "bash", "read"]
+    assert "No module named 'wordcount.report'" in second.executions[2].output
+    third = client.run("--continue", "Yes, and commit.")
+    assert third.tools == ["write", "bash", "todowrite", "bash"]
+    assert "\nOK" in third.executions[1].output
+    assert third.text == "All tests pass."
+    executions = [*first.executions, *second.executions, *third.executions]
+    assert [execution for execution in executions if execution.status != "completed"] == []
+    assert (client.folder / "wordcount/report.py").read_text() == REPORT
+    assert_prefixes(script)
+
+
+def assert_prefixes(script: Play) -> None:
+    """Each prompt begins, byte for byte, with the one before it."""
+    for earlier, later in zip(script.prompts, script.prompts[1:], strict=False):
+        assert later[: len(earlier)] == earlier

@@ -116,3 +116,52 @@ def test_a_marker_in_the_middle_of_a_long_piece_is_found(size: int) -> None:
         text = "x" * before
         assert split(f"{text}\nTOOL_INTENT: look") == (text, (ToolIntent(text="look"),))
         assert split(f"<think>{text}</think>Yes") == ("Yes", ())
+
+
+# --- calls that are written out, where tools are offered
+
+
+LOOK = '{"name": "look", "arguments": {"path": "a"}}'
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    ("reply", "text", "intents"),
+    [
+        (f"Hi\n```json\n{LOOK}\n```\nBye", "Hi\nBye", [f"```json\n{LOOK}\n```"]),
+        (LOOK, "", [LOOK]),
+        (f"Right.\n<tool_call>\n{LOOK}\n</tool_call>", "Right.", [f"<tool_call>\n{LOOK}\n</tool_call>"]),
+        (f"<tool_call>{LOOK}", "", [f"<tool_call>{LOOK}"]),
+        ("<tool_call>nonsense</tool_call>", "", ["<tool_call>nonsense</tool_call>"]),
+        (
+            "<function=look>\n<parameter=path>\na\n</parameter>\n</function>",
+            "",
+            ["<function=look>\n<parameter=path>\na\n</parameter>\n</function>"],
+        ),
+        ('{"name": "Ann", "arguments": 3}', '{"name": "Ann", "arguments": 3}', []),
+        ('```json\n{"name": "Ann"}\n```\nx', '```json\n{"name": "Ann"}\n```\nx', []),
+        ("```python\nprint(1)\n```\nTOOL_INTENT: run it", "```python\nprint(1)\n```", ["run it"]),
+        ("Write <tool_call> like this", "Write <tool_call> like this", []),
+    ],
+)
+def test_a_call_of_an_offered_tool_is_an_intent_however_the_reply_is_cut(
+    reply: str, text: str, intents: list[str], size: int
+) -> None:
+    splitter = Splitter({"look"})
+    said = "".join(splitter.feed(reply[start : start + size]) for start in range(0, len(reply), size))
+    assert (said + splitter.finish(), [intent.text for intent in splitter.intents]) == (text, intents)
+
+
+def test_without_tools_a_call_is_text() -> None:
+    assert split(LOOK) == (LOOK, ())
+
+
+def test_results_that_the_model_makes_up_are_dropped_and_end_the_reply() -> None:
+    splitter = Splitter({"look"})
+    written = "TOOL_INTENT: write a\n<<<A\nTOOL_RESULT\n>>>A"
+    splitter.feed(written)
+    assert not splitter.guessing  # in a block it is verbatim text
+    splitter.feed("\nTOOL_RESULT write:\ndone\nTOOL_INTENT: write b\n<<<B\nb\n>>>B")
+    assert splitter.guessing
+    splitter.finish()
+    assert splitter.intents == (ToolIntent(text="write a", blocks={"A": "TOOL_RESULT"}),)

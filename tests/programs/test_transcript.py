@@ -50,11 +50,14 @@ def test_null_and_multipart_content_are_text() -> None:
     assert Message.read({"role": "user", "content": parts}).content == "abc"
 
 
-def test_content_that_is_not_text_is_refused_by_its_place() -> None:
+def test_an_image_is_refused_by_its_place_where_nobody_can_see_it() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}}
+    said = {"role": "user", "content": [{"type": "text", "text": "see"}, image]}
     with pytest.raises(InvalidRequest) as caught:
-        Message.read({"role": "user", "content": [{"type": "text", "text": "see"}, image]}, param="messages[3]")
+        Message.read(said, param="messages[3]", sees=False)
     assert caught.value.param == "messages[3].content[1]"
+    seen = Message.read(said)
+    assert (seen.content, seen.images) == ("see", ("https://example.org/cat.png",))
 
 
 def test_tool_calls_are_kept_as_they_were_written() -> None:

@@ -85,10 +85,11 @@ RESPONSES: list[tuple[dict[str, Any], str]] = [
     ({"input": [{"role": "user", "content": 5}]}, "input[0].content"),
     ({"input": [{"role": "user", "content": ["Hello?"]}]}, "input[0].content"),
     ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input[0].content[0]"),
+    ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]}, "input[0].content[0]"),
     ({"input": [USER, {"type": "function_call_output", "call_id": "c1", "output": 5}]}, "input[1].output"),
     ({"input": [USER, {"type": "function_call_output", "call_id": "c1", "output": ["x"]}]}, "input[1].output"),
     (
-        {"input": [{"type": "function_call_output", "call_id": "c1", "output": [{"type": "input_image"}]}]},
+        {"input": [{"type": "function_call_output", "call_id": "c1", "output": [{"type": "input_audio"}]}]},
         "input[0].output[0]",
     ),
     ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),

@@ -288,6 +288,22 @@ def test_a_previous_response_is_continued(client: OpenAI, backend: ScriptedBacke
     ]
 
 
+def test_an_item_may_be_referred_to_by_its_id(client: OpenAI, backend: ScriptedBackend) -> None:
+    backend.script = in_turn(Reply(["One."]), Reply(["Two."]))
+    first = client.responses.create(model=MODEL, input="Count.")
+    said = {"type": "item_reference", "id": first.output[0].id}
+    on: Any = [{"role": "user", "content": "Count."}, said, {"role": "user", "content": "On."}]
+    client.responses.create(model=MODEL, input=on)
+    assert texts(backend)[1:] == [("user", "Count."), ("assistant", "One."), ("user", "On.")]
+
+
+def test_an_item_of_a_response_that_is_not_kept_cannot_be_referred_to(client: OpenAI) -> None:
+    first = client.responses.create(model=MODEL, input="Hello?", store=False)
+    on: Any = [{"type": "item_reference", "id": first.output[0].id}]
+    with pytest.raises(openai.BadRequestError, match=r"Item with id .* not found: send the item itself"):
+        client.responses.create(model=MODEL, input=on)
+
+
 def test_two_responses_may_continue_the_same_one(client: OpenAI, backend: ScriptedBackend) -> None:
     backend.script = in_turn(Reply(["One."]), Reply(["Left."]), Reply(["Right."]))
     first = client.responses.create(model=MODEL, input="Count.")

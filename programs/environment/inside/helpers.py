@@ -51,10 +51,10 @@ def bound_to(current: Callable[[], Any]) -> dict[str, Callable[..., Any]]:
     def search(question: str, limit: int = 5) -> list[str]:
         """The `limit` passages that say most about `question`, best first (BM25)."""
         passages = chunks(_PASSAGE)
-        terms = list(dict.fromkeys(_stem(word) for word in _words(question)))
+        terms = terms_of(question)
         if not terms or not passages:
             return []
-        scores = _bm25(passages, terms)
+        scores = bm25(passages, terms)
         best = sorted((index for index, score in enumerate(scores) if score > 0), key=lambda index: -scores[index])
         return [passages[index] for index in best[:limit]]
 
@@ -116,9 +116,11 @@ def _cut(text: str, size: int) -> list[str]:
     return [*pieces, text[begin:]]
 
 
-def _words(text: str) -> list[str]:
-    words = [word.lower() for word in re.findall(r"\w+", text)]
-    return [word for word in words if word not in _COMMON] or words
+def terms_of(question: str) -> list[str]:
+    """What to look for, for `bm25`: the question's words without common ones and endings, each once."""
+    words = [word.lower() for word in re.findall(r"\w+", question)]
+    telling = [word for word in words if word not in _COMMON] or words
+    return list(dict.fromkeys(_stem(word) for word in telling))
 
 
 def _stem(word: str) -> str:
@@ -129,7 +131,7 @@ def _stem(word: str) -> str:
     return word
 
 
-def _bm25(passages: list[str], terms: list[str], k1: float = 1.2, b: float = 0.75) -> list[float]:
+def bm25(passages: list[str], terms: list[str], k1: float = 1.2, b: float = 0.75) -> list[float]:
     """How much each passage says about the terms. One scan of the text finds all of them."""
     starts = [0]
     for passage in passages:

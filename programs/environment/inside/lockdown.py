@@ -23,8 +23,9 @@ import platform
 import resource
 import signal
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 STACK_BYTES = 2 << 20
 """Of each guest thread. Address space, not memory."""
@@ -47,18 +48,30 @@ def _check(result: int, what: str) -> int:
     return result
 
 
-def _syscall(what: str, number: int, *arguments: object) -> int:
+def syscall(what: str, number: int, *arguments: object) -> int:
+    """Make a system call; `what` is what an error calls it."""
     return _check(_libc.syscall(ctypes.c_long(number), *arguments), what)
 
 
-def _prctl(what: str, option: int, *arguments: int) -> None:
+def prctl(what: str, option: int, *arguments: int) -> None:
+    """Set an attribute of this process; `what` is what an error calls it."""
     padded = [ctypes.c_ulong(argument) for argument in (*arguments, 0, 0, 0, 0)[:4]]
     _check(_libc.prctl(ctypes.c_int(option), *padded), what)
 
 
 def die_with_parent() -> None:
     """The kernel kills this process when the one that forked it ends."""
-    _prctl("prctl(PDEATHSIG)", _PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl("prctl(PDEATHSIG)", _PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def no_new_privileges() -> None:
+    """No exec brings more than this process has."""
+    prctl("prctl(NO_NEW_PRIVS)", _PR_SET_NO_NEW_PRIVS, 1)
+
+
+def hide_from_siblings() -> None:
+    """Nobody of the same user may look into this process, until it executes another program."""
+    prctl("prctl(DUMPABLE)", _PR_SET_DUMPABLE, 0)
 
 
 def one_arena() -> None:
@@ -74,37 +87,38 @@ def forget_environment() -> None:
 
 # --- seccomp: a classic BPF program over (nr, arch, ip, args) -------------------------------------------------------
 
-_LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_DENY = _ERRNO | errno.EPERM
+LD, JEQ, JGE, JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
+ALLOW, KILL, ERRNO, ASK = 0x7FFF0000, 0x80000000, 0x00050000, 0x7FC00000
+DENY = ERRNO | errno.EPERM
 _FOREIGN_ABI = 0x40000000  # x32 calls carry this bit on x86_64
 
-_PROT_EXEC = 0x4
+PROT_EXEC = 0x4
 _FIONBIO = 0x5421
 _THREAD = 0x3D0F00  # what glibc asks of clone(2) for a thread
 _THREAD_MUSL = 0x7D0F00
 _CLOCKS = 16  # beyond are other processes' clocks
-_UNIX, _STREAM = 1, 1
+UNIX, STREAM = 1, 1
 _STREAM_FLAGS = 0o2004000  # SOCK_CLOEXEC | SOCK_NONBLOCK
 
 Instruction = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True)
-class _Machine:
+class _Machine(NamedTuple):
     audit: int
     landlock: int  # the first of three
     free: dict[str, int]
     checked: dict[str, int]
 
 
-_LANDLOCK = 444  # everywhere since the tables were unified
+LANDLOCK = 444  # everywhere since the tables were unified
 _CAPSET = {"x86_64": 126, "aarch64": 91}
+_SECCOMP = {"x86_64": 317, "aarch64": 277}
+_SET_MODE_FILTER, _NEW_LISTENER = 1, 8
 
 _MACHINES = {
     "x86_64": _Machine(
         audit=0xC000003E,
-        landlock=_LANDLOCK,
+        landlock=LANDLOCK,
         free={
             "futex": 202, "read": 0, "write": 1, "recvfrom": 45, "munmap": 11, "brk": 12, "mremap": 25, "madvise": 28,
             "rt_sigprocmask": 14, "rt_sigaction": 13, "rt_sigreturn": 15, "sigaltstack": 131, "restart_syscall": 219,
@@ -123,7 +137,7 @@ _MACHINES = {
     ),
     "aarch64": _Machine(
         audit=0xC00000B7,
-        landlock=_LANDLOCK,
+        landlock=LANDLOCK,
         free={
             "futex": 98, "read": 63, "write": 64, "recvfrom": 207, "munmap": 215, "brk": 214, "mremap": 216,
             "madvise": 233, "rt_sigprocmask": 135, "rt_sigaction": 134, "rt_sigreturn": 139, "sigaltstack": 132,
@@ -143,57 +157,67 @@ _MACHINES = {
 }  # fmt: skip
 
 
-def _low(argument: int) -> Instruction:
-    return (_LD, 0, 0, 16 + 8 * argument)
+def low(argument: int) -> Instruction:
+    """Load the low half of an argument."""
+    return (LD, 0, 0, 16 + 8 * argument)
 
 
-def _high(argument: int) -> Instruction:
-    return (_LD, 0, 0, 20 + 8 * argument)
+def high(argument: int) -> Instruction:
+    """Load the high half of an argument."""
+    return (LD, 0, 0, 20 + 8 * argument)
 
 
-def _answer(value: int) -> Instruction:
+def answer(value: int) -> Instruction:
+    """Decide."""
     return (_RET, 0, 0, value)
 
 
-def _equals(argument: int, *accepted: int) -> list[Instruction]:
+def equals(argument: int, *accepted: int) -> list[Instruction]:
     """Go on when the low half of `argument` is one of `accepted`, else deny."""
-    tests: list[Instruction] = [(_JEQ, len(accepted) - index, 0, value) for index, value in enumerate(accepted)]
-    return [_low(argument), *tests, _answer(_DENY)]
+    tests: list[Instruction] = [(JEQ, len(accepted) - index, 0, value) for index, value in enumerate(accepted)]
+    return [low(argument), *tests, answer(DENY)]
 
 
-def _is_null(argument: int) -> list[Instruction]:
-    return [_high(argument), (_JEQ, 1, 0, 0), _answer(_DENY), *_equals(argument, 0)]
+def is_null(argument: int) -> list[Instruction]:
+    """Go on when `argument` is zero, else deny."""
+    return [high(argument), (JEQ, 1, 0, 0), answer(DENY), *equals(argument, 0)]
 
 
-def _without(argument: int, bits: int) -> list[Instruction]:
-    return [_low(argument), (_JSET, 0, 1, bits), _answer(_DENY)]
+def without(argument: int, bits: int) -> list[Instruction]:
+    """Go on when the low half of `argument` has none of `bits`, else deny."""
+    return [low(argument), (JSET, 0, 1, bits), answer(DENY)]
 
 
-_BELOW_CLOCKS: list[Instruction] = [_low(0), (_JGE, 0, 1, _CLOCKS), _answer(_DENY)]
+_BELOW_CLOCKS: list[Instruction] = [low(0), (JGE, 0, 1, _CLOCKS), answer(DENY)]
 
 _CHECKS: dict[str, list[Instruction]] = {
-    "mmap": [*_without(2, _PROT_EXEC), _answer(_ALLOW)],
-    "mprotect": [*_without(2, _PROT_EXEC), _answer(_ALLOW)],
+    "mmap": [*without(2, PROT_EXEC), answer(ALLOW)],
+    "mprotect": [*without(2, PROT_EXEC), answer(ALLOW)],
     # The flags are all the kernel reads besides pointers into the guest itself; none of the namespaces' is among them.
-    "clone": [*_equals(0, _THREAD, _THREAD_MUSL), _answer(_ALLOW)],
+    "clone": [*equals(0, _THREAD, _THREAD_MUSL), answer(ALLOW)],
     # Its flags lie in memory, where a filter cannot look. libc then falls back to clone.
-    "clone3": [_answer(_ERRNO | errno.ENOSYS)],
-    "ioctl": [*_equals(1, _FIONBIO), _answer(_ALLOW)],
+    "clone3": [answer(ERRNO | errno.ENOSYS)],
+    "ioctl": [*equals(1, _FIONBIO), answer(ALLOW)],
     "socketpair": [
-        *_equals(0, _UNIX),
-        *_equals(1, _STREAM, _STREAM | 0o2000000, _STREAM | 0o4000, _STREAM | _STREAM_FLAGS),
-        _answer(_ALLOW),
+        *equals(0, UNIX),
+        *equals(1, STREAM, STREAM | 0o2000000, STREAM | 0o4000, STREAM | _STREAM_FLAGS),
+        answer(ALLOW),
     ],
-    "sendto": [*_is_null(4), _answer(_ALLOW)],
-    "prlimit64": [*_equals(0, 0), *_is_null(2), _answer(_ALLOW)],
-    "sched_getaffinity": [*_equals(0, 0), _answer(_ALLOW)],
-    "clock_gettime": [*_BELOW_CLOCKS, _answer(_ALLOW)],
-    "clock_getres": [*_BELOW_CLOCKS, _answer(_ALLOW)],
-    "clock_nanosleep": [*_BELOW_CLOCKS, _answer(_ALLOW)],
+    "sendto": [*is_null(4), answer(ALLOW)],
+    "prlimit64": [*equals(0, 0), *is_null(2), answer(ALLOW)],
+    "sched_getaffinity": [*equals(0, 0), answer(ALLOW)],
+    "clock_gettime": [*_BELOW_CLOCKS, answer(ALLOW)],
+    "clock_getres": [*_BELOW_CLOCKS, answer(ALLOW)],
+    "clock_nanosleep": [*_BELOW_CLOCKS, answer(ALLOW)],
 }
 
 
-def _machine() -> _Machine:
+def this_machine() -> _Machine:
+    """The numbers for the machine that this runs on.
+
+    Raises:
+        OSError: it is neither x86_64 nor aarch64.
+    """
     try:
         return _MACHINES[platform.machine()]
     except KeyError:
@@ -206,21 +230,32 @@ def seccomp_program() -> bytes:
     Raises:
         OSError: the machine is neither x86_64 nor aarch64.
     """
-    machine = _machine()
-    program: list[Instruction] = [
-        (_LD, 0, 0, 4),
-        (_JEQ, 1, 0, machine.audit),
-        _answer(_KILL),
-        (_LD, 0, 0, 0),
-        (_JGE, 0, 1, _FOREIGN_ABI),
-        _answer(_KILL),
-    ]
+    machine = this_machine()
+    body: list[Instruction] = []
     for number in machine.free.values():
-        program += [(_JEQ, 0, 1, number), _answer(_ALLOW)]
+        body += when(number, [answer(ALLOW)])
     for name, number in machine.checked.items():
-        body = _CHECKS[name]
-        program += [(_JEQ, 0, len(body), number), *body]
-    program.append(_answer(_DENY))
+        body += when(number, _CHECKS[name])
+    return assembled(body, otherwise=DENY)
+
+
+def when(number: int, body: list[Instruction]) -> list[Instruction]:
+    """Run `body`, which decides, for the system call `number`."""
+    return [(JEQ, 0, len(body), number), *body]
+
+
+def assembled(body: list[Instruction], *, otherwise: int) -> bytes:
+    """A whole filter: foreign ABIs kill, then `body`, and `otherwise` for what it leaves undecided."""
+    program: list[Instruction] = [
+        (LD, 0, 0, 4),
+        (JEQ, 1, 0, this_machine().audit),
+        answer(KILL),
+        (LD, 0, 0, 0),
+        (JGE, 0, 1, _FOREIGN_ABI),
+        answer(KILL),
+        *body,
+        answer(otherwise),
+    ]
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
@@ -228,9 +263,17 @@ class _SockFprog(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def _install_seccomp(program: bytes) -> None:
+def install_seccomp(program: bytes) -> None:
+    """Put this thread, and all that it starts, under the filter `program`; needs no_new_privs."""
     fprog = _SockFprog(len(program) // 8, program)
-    _prctl("seccomp", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(fprog))
+    prctl("seccomp", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(fprog))
+
+
+def install_seccomp_that_asks(program: bytes) -> int:
+    """As `install_seccomp`, for a filter that asks; gives the descriptor where it does."""
+    fprog = ctypes.byref(_SockFprog(len(program) // 8, program))
+    number = _SECCOMP[platform.machine()]
+    return syscall("seccomp", number, ctypes.c_uint(_SET_MODE_FILTER), ctypes.c_uint(_NEW_LISTENER), fprog)
 
 
 # --- Landlock ---------------------------------------------------------------------------------------------------------
@@ -241,28 +284,45 @@ _NET_RIGHTS = 0b11
 _SCOPES = 0b11
 
 
+def file_rights(version: int) -> int:
+    """All the rights over files that this Landlock version knows."""
+    return _FILE_RIGHTS.get(version, _ALL_FILE_RIGHTS)
+
+
 def landlock_version() -> int:
     """The kernel's Landlock ABI.
 
     Raises:
         OSError: the kernel has none, or it is switched off.
     """
-    return _syscall("Landlock", _machine().landlock, None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    return syscall("Landlock", this_machine().landlock, None, ctypes.c_size_t(0), ctypes.c_uint(1))
 
 
-def _install_landlock(version: int) -> None:
-    """Handle every right there is and grant none."""
+def install_landlock(version: int, grants: Iterable[tuple[str, int]] = (), *, network: bool = False) -> None:
+    """Handle every right there is, and grant none but those of `grants`; needs no_new_privs.
+
+    Args:
+        version: from `landlock_version`.
+        grants: rights, of this version, beneath a path, or on the one file that it names.
+        network: whether to leave TCP as it is.
+    """
     rights = struct.pack(
         "=QQQ",
-        _FILE_RIGHTS.get(version, _ALL_FILE_RIGHTS),
-        _NET_RIGHTS if version >= 4 else 0,
+        file_rights(version),
+        _NET_RIGHTS if version >= 4 and not network else 0,
         _SCOPES if version >= 6 else 0,
     )
     size = 24 if version >= 6 else 16 if version >= 4 else 8
-    ruleset = _syscall(
-        "landlock_create_ruleset", _machine().landlock, ctypes.c_char_p(rights), ctypes.c_size_t(size), ctypes.c_uint(0)
+    first = this_machine().landlock
+    ruleset = syscall(
+        "landlock_create_ruleset", first, ctypes.c_char_p(rights), ctypes.c_size_t(size), ctypes.c_uint(0)
     )
-    _syscall("landlock_restrict_self", _machine().landlock + 2, ctypes.c_int(ruleset), ctypes.c_uint(0))
+    for path, granted in grants:
+        beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        rule = ctypes.c_char_p(struct.pack("=Qi", granted, beneath))
+        syscall("landlock_add_rule", first + 1, ctypes.c_int(ruleset), ctypes.c_int(1), rule, ctypes.c_uint(0))
+        os.close(beneath)
+    syscall("landlock_restrict_self", first + 2, ctypes.c_int(ruleset), ctypes.c_uint(0))
     os.close(ruleset)
 
 
@@ -279,22 +339,22 @@ def become_nobody() -> bool:
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
-    _prctl("prctl(DUMPABLE)", _PR_SET_DUMPABLE, 1)  # its own /proc/self/uid_map belongs to root otherwise
+    prctl("prctl(DUMPABLE)", _PR_SET_DUMPABLE, 1)  # its own /proc/self/uid_map belongs to root otherwise
     return True
 
 
-def enter_namespaces() -> None:
-    """Move into own namespaces; the process table begins with the next fork.
+def enter_namespaces(namespaces: int = NAMESPACES, *, user: int = NOBODY, group: int = NOBODY) -> None:
+    """Move into own namespaces, as `user` and `group` there; the process table begins with the next fork.
 
     Raises:
         OSError: they are not allowed here.
     """
     uid, gid = os.geteuid(), os.getegid()
-    os.unshare(NAMESPACES)
+    os.unshare(namespaces)
     for name, text in (
         ("setgroups", "deny"),
-        ("gid_map", f"{NOBODY} {gid} 1"),
-        ("uid_map", f"{NOBODY} {uid} 1"),
+        ("gid_map", f"{group} {gid} 1"),
+        ("uid_map", f"{user} {uid} 1"),
     ):
         Path(f"/proc/self/{name}").write_text(text, encoding="ascii")
 
@@ -325,15 +385,17 @@ def namespaces_allowed() -> bool:
 # --- all of it, in a guest ------------------------------------------------------------------------------------------
 
 
-def _bound(limit: int, value: int) -> None:
+def bound(limit: int, value: int) -> None:
+    """Lower a resource limit, soft and hard, to `value` where it is higher."""
     _, hard = resource.getrlimit(limit)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(limit, (value, value))
 
 
-def _drop_capabilities() -> None:
+def drop_capabilities() -> None:
+    """Give up all of them; with no_new_privs no exec brings one back."""
     header = struct.pack("=Ii", 0x20080522, 0)
-    _syscall("capset", _CAPSET[platform.machine()], ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
+    syscall("capset", _CAPSET[platform.machine()], ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
 
 
 def lock_down(*, memory: int, threads: int, descriptors: int, namespaces: bool, program: bytes, landlock: int) -> None:
@@ -356,14 +418,14 @@ def lock_down(*, memory: int, threads: int, descriptors: int, namespaces: bool, 
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     if namespaces:
         os.unshare(os.CLONE_NEWUSER)  # threads are counted in it, by themselves
-        _bound(resource.RLIMIT_NPROC, threads)
-    _bound(resource.RLIMIT_AS, mapped + memory)
-    _bound(resource.RLIMIT_NOFILE, descriptors)
+        bound(resource.RLIMIT_NPROC, threads)
+    bound(resource.RLIMIT_AS, mapped + memory)
+    bound(resource.RLIMIT_NOFILE, descriptors)
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE):
-        _bound(limit, 0)
-    _drop_capabilities()
-    _prctl("prctl(DUMPABLE)", _PR_SET_DUMPABLE, 0)
+        bound(limit, 0)
+    drop_capabilities()
+    hide_from_siblings()
     die_with_parent()  # after the changes of identity, each of which forgets it
-    _prctl("prctl(NO_NEW_PRIVS)", _PR_SET_NO_NEW_PRIVS, 1)
-    _install_landlock(landlock)
-    _install_seccomp(program)
+    no_new_privileges()
+    install_landlock(landlock)
+    install_seccomp(program)

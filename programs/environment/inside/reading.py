@@ -1,4 +1,4 @@
-"""The helpers in a process of their own: its side of the pipes. See `programs.environment.reader`.
+"""What reads long texts in a process of its own: its side of the pipes. See `programs.environment.reader`.
 
 A request is a marshalled `(name, context, values, fields)`, where `context` is a list with the new one in it, or None
 for the one before. The answer is eight bytes of length and a marshalled `(value, None)` or `(None, (class, message))`.
@@ -10,14 +10,14 @@ import marshal
 import sys
 from typing import Any
 
-from . import helpers
+from . import files, helpers
 
 
 def main(memory: int) -> None:
     """Answer until the pipe closes, with at most `memory` bytes where the system can hold us to it."""
     _bound(memory)
     context: Any = ""
-    functions = helpers.bound_to(lambda: context)
+    functions = {**helpers.bound_to(lambda: context), **files.bound_to(lambda: context)}
     while True:
         try:
             name, new, values, fields = marshal.load(sys.stdin.buffer)  # noqa: S302 - written by the server
@@ -27,7 +27,7 @@ def main(memory: int) -> None:
             (context,) = new
         try:
             answer: tuple[Any, tuple[str, str] | None] = (functions[name](*values, **fields), None)
-        except Exception as error:  # noqa: BLE001 - whatever a helper raises is told to the code that called it
+        except Exception as error:  # noqa: BLE001 - whatever it raises is told to the code that called it
             answer = (None, (type(error).__name__, str(error)))
         body = marshal.dumps(answer)
         sys.stdout.buffer.write(len(body).to_bytes(8) + body)
