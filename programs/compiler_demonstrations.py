@@ -142,7 +142,17 @@ SPLIT: tuple[dspy.Example, ...] = (
         "find Ann Lee's address",
     ),
     _split(
-        "A train leaves at 8 and drives 120 km at 80 km an hour. When is it there?",
+        "Enter a new guest in our list, please. It is a 'member' with the name 'Ben Ode'. Can you do that for me?",
+        "enter a new guest, a 'member' with the name 'Ben Ode', in our list",
+    ),
+    _split(
+        "What do apples, pears and plums cost for 1, 2 and 5 kilos respectively?",
+        "cost of 1 kilo of apples",
+        "cost of 2 kilos of pears",
+        "cost of 5 kilos of plums",
+    ),
+    _split(
+        "A train leaves at 8 and drives 120 km. When is it there, given that its speed is 80 km an hour?",
         "arrival of a train that leaves at 8 and drives 120 km at 80 km an hour",
     ),
 )
