@@ -20,7 +20,7 @@ BLOCK = "$block"
 
 _DEEPEST = 6  # levels of a schema; what lies deeper may be any JSON
 _MOST_ITEMS = 64
-_MOST_CALLS = 16
+MOST_CALLS = 16
 _MOST_CHOICES = 200
 _KEPT = ("minItems", "minLength", "minimum", "maximum")
 _FORMATS = ("date", "time", "date-time")
@@ -40,30 +40,29 @@ def calls_schema(
     blocks: Iterable[str],
     *,
     required: bool,
-    parallel: bool,
     longest: int,
-    count: int | None = None,
+    least: int = 1,
+    most: int = MOST_CALLS,
 ) -> dict[str, Any]:
     """The schema of `{"tool_calls": [{"name": ..., "arguments": {...}}]}` over `tools`.
 
     Args:
         tools: what may be called.
         blocks: names of the verbatim blocks that a text may be.
-        required: at least one call.
-        parallel: more than one call.
+        required: there must be calls.
         longest: characters of a text: a model that does not stop is stopped.
-        count: how many calls there are, if there are any; None where that is not known.
+        least: calls, if there are any.
+        most: calls.
     """
     texts = _Texts(list(blocks), longest)
     choices = [_call(tool, texts) for tool in tools]
-    most = count or (_MOST_CALLS if parallel else 1)
     calls: dict[str, Any] = {
         "type": "array",
         "items": choices[0] if len(choices) == 1 else {"anyOf": choices},
-        "minItems": int(required) if count is None else count,
+        "minItems": least if required or least > 1 else 0,
         "maxItems": most,
     }
-    if count is not None and not required:
+    if least > 1 and not required:
         calls = {"anyOf": [calls, {"type": "array", "maxItems": 0}]}
     return _closed({"tool_calls": calls}, ["tool_calls"])
 
@@ -71,7 +70,7 @@ def calls_schema(
 def parts_schema(longest: int) -> dict[str, Any]:
     """The schema of `{"parts": ["...", "..."]}`; `longest`: characters of a part."""
     part = {"type": "string", "minLength": 1, "maxLength": longest}
-    return _closed({"parts": {"type": "array", "items": part, "minItems": 1, "maxItems": _MOST_CALLS}}, ["parts"])
+    return _closed({"parts": {"type": "array", "items": part, "minItems": 1, "maxItems": MOST_CALLS}}, ["parts"])
 
 
 def _call(tool: Tool, texts: _Texts) -> dict[str, Any]:

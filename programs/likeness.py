@@ -71,6 +71,12 @@ def likely(intent: str, parts: Sequence[str], tools: Sequence[Tool]) -> str:
     return "\n".join(f"{number}. {part}; like it: {hint(part, tools)}" for number, part in enumerate(parts, 1))
 
 
+def is_about(part: str, tools: Sequence[Tool]) -> bool:
+    """Whether a text shares a word with the name or the description of a tool, and not just with its arguments."""
+    said = set(map(_stem, _words(part)))
+    return any(not said.isdisjoint(map(_stem, _words(f"{tool.name} {tool.description}"))) for tool in tools)
+
+
 def _told(like: Likeness) -> str:
     return f"{like.tool.name} ({', '.join(like.words[:_MOST_WORDS])})" if like.words else like.tool.name
 

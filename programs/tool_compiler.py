@@ -30,8 +30,8 @@ from programs.compiler_demonstrations import DEMONSTRATIONS, SPLIT
 from programs.environment import shared
 from programs.errors import BackendRejected
 from programs.fitting import Misfit, fitted
-from programs.grammar import calls_schema, parts_schema
-from programs.likeness import likely, likenesses
+from programs.grammar import MOST_CALLS, calls_schema, parts_schema
+from programs.likeness import is_about, likely, likenesses
 from programs.literal_calls import Call, literal_calls
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
@@ -45,7 +45,7 @@ _REPLY_SHARE = 1 / 4
 _LONGEST_REPLY = 768  # tokens, beside those of the intent: numbers have no length that a schema could bound
 _LONGEST_TEXT = 1000  # characters of an argument, and twice those of the intent: most of it is copied from there
 _LONGEST_PART = 160
-_JOINED = re.compile(r"\b(?:and|then|also|both|each|plus|respectively)\b|[,;.?!]\s+\S|\n", re.IGNORECASE)
+_JOINED = re.compile(r"\b(?:and|then|also|both|plus|respectively)\b|;|,[^,]*,|\n", re.IGNORECASE)
 """What an intent that wants several things has somewhere; one that has nothing of the kind is taken for one thing."""
 _SAID = 400  # characters shown of what was said last
 _INVALID = "invalid"
@@ -155,7 +155,7 @@ class _Compilation:
         parts = await self._parts()
         self._asked["likely"] = likely(self._intent.text, parts, self._shown)
         for _ in range(2 - len(history)):
-            raw = (await self._reply(history, wrong, len(parts))).tool_calls
+            raw = (await self._reply(history, wrong, parts)).tool_calls
             if not raw and self._tools.choice != "required":
                 return self._none(f"None of the tools does this: {self._intent.text}")
             try:
@@ -196,8 +196,8 @@ class _Compilation:
         said = await self._ask(self._compiler.split, parts_schema(longest), _LONGEST_REPLY // 2, {"intent": text})
         return list(said.parts)
 
-    async def _reply(self, history: list[dict[str, Any]], wrong: str, count: int) -> dspy.Prediction:
-        """The calls, as the model writes them: `count`, or any number where that is 0."""
+    async def _reply(self, history: list[dict[str, Any]], wrong: str, parts: Sequence[str]) -> dspy.Prediction:
+        """The calls, as the model writes them: of each part one, unless no tool is about it."""
         inputs: dict[str, Any] = self._asked
         if history:
             inputs = {"history": dspy.History(messages=history), "problem": f"This cannot be used. {wrong}"}
@@ -205,9 +205,9 @@ class _Compilation:
             self._shown,
             self._intent.blocks,
             required=self._tools.choice == "required",
-            parallel=self._tools.parallel,
             longest=_LONGEST_TEXT + 2 * len(self._intent.text),
-            count=count or None,
+            least=max(1, sum(is_about(part, self._shown) for part in parts)),
+            most=len(parts) or MOST_CALLS,
         )
         return await self._ask(self._compiler.compile, schema, _LONGEST_REPLY + len(self._intent.text), inputs)
 

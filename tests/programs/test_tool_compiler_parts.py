@@ -91,12 +91,20 @@ async def test_where_the_parts_are_not_told_the_number_of_calls_is_free(
 
 
 @pytest.mark.parametrize(
-    ("count", "required", "allowed"),
-    [(None, False, [0, 1, 2, 3]), (1, False, [0, 1]), (3, False, [0, 3]), (2, True, [2]), (None, True, [1, 2, 3])],
+    ("least", "most", "required", "allowed"),
+    [
+        (1, 16, False, [0, 1, 2, 3]),
+        (1, 16, True, [1, 2, 3]),
+        (1, 1, False, [0, 1]),
+        (1, 2, True, [1, 2]),
+        (3, 3, False, [0, 3]),
+        (2, 3, False, [0, 2, 3]),
+        (2, 2, True, [2]),
+    ],
 )
 def test_a_reply_has_as_many_calls_as_there_are_parts_or_none(
-    count: int | None, required: bool, allowed: list[int]
+    least: int, most: int, required: bool, allowed: list[int]
 ) -> None:
-    schema = calls_schema([WEATHER], [], required=required, parallel=True, longest=100, count=count)
+    schema = calls_schema([WEATHER], [], required=required, longest=100, least=least, most=most)
     fits = jsonschema.Draft202012Validator(schema).is_valid
     assert [n for n in range(4) if fits({"tool_calls": [call("Rome")] * n})] == allowed
