@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from evals.tools.cases import Case, Half, choose, read
+from evals.tools.optimise import load
 from evals.tools.own import Own
 from evals.tools.results import Outcome, Result, Results
 from evals.tools.table import paired, table_of
@@ -31,6 +32,7 @@ async def tools(
     half: Half | None = None,
     own: bool = True,
     out: Path | None = None,
+    program: Path | None = None,
 ) -> None:
     """Measure and print a table.
 
@@ -45,9 +47,10 @@ async def tools(
         own: whether the model is also asked without RANTS.
         out: a folder for the results, case by case. Cases that are in it already, for the same model, are not asked
             again.
+        program: of `optimise`; by default the compiler as it is.
 
     Raises:
-        ConfigurationError: there is no such file, category, model or folder.
+        ConfigurationError: there is no such file, category, model, folder or program.
         BackendError: the model fails.
     """
     chosen = choose(read(cases), seed=seed, count=count, categories=categories, half=half)
@@ -56,6 +59,9 @@ async def tools(
     model = entry.model or "the first it lists"
     backends = Backends(models, resilience)
     compiler = ToolCompiler(backends)
+    if program is not None:
+        load(compiler, program)
+        model = f"{model} with {program.name}"
     alone = Own(backends.lm("tool_compiler"))
 
     async def compiled(case: Case) -> tuple[list[ToolCall], str]:

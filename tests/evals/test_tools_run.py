@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from evals.scripted import Reply, ScriptedBackend, usage
-from evals.tools import tools
+from evals.tools import optimise, tools
 from evals.tools.cases import Case
 from evals.tools.results import Outcome, Result, Results
 from evals.tools.table import paired, wilson
@@ -37,6 +38,8 @@ def line(name: str, category: str, *gold: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+DEVELOPS_A = 0
+"""A seed that has the case `a` in the development half."""
 CASES = (
     line("a", "simple", {"name": "weather", "accepted": {"city": ["Rome"]}}),
     line("b", "simple", {"name": "weather", "accepted": {"city": ["Oslo"]}}),
@@ -98,6 +101,21 @@ async def test_a_run_goes_on_from_what_is_there(cases: Path, tmp_path: Path) -> 
         assert len(file.read_text().splitlines()) == 3
         await tools(cases, models(backend), out=out)
         assert len(file.read_text().splitlines()) == 6
+
+
+async def test_demonstrations_are_found_where_the_compiler_is_right_and_then_shown(cases: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program.json"
+    with ScriptedBackend(model) as backend:
+        found = await asyncio.to_thread(
+            optimise, cases, models(backend), out=program, count=3, demonstrations=2, seed=DEVELOPS_A
+        )
+        assert found == 1
+        backend.requests = []
+        await tools(cases, models(backend), own=False, program=program)
+        told = json.dumps(backend.calls[0].body["messages"][:-1])
+    assert "How warm is it in Rome? (a)" in told
+    with pytest.raises(ConfigurationError, match="cannot use the program"):
+        await tools(cases, models(backend), program=cases)
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
