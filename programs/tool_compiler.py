@@ -1,12 +1,11 @@
 """From what a model wants done, in plain English, to calls that fit the tools' schemas.
 
-    intent ──literal call?──yes──> validate ──fits──────────────────────────────> calls
+    intent ──literal call?──yes──> validate ──fits───────────────────────────────────> calls
        │no                            │misfit
-       └──> shortlist ──> parts ──> compile ──> validate ──misfit──> one repair ──> validate ──misfit──> `invalid`, or
-                                                                                                         a problem
+       └──> shortlist ──> parts ──> compile ──> validate ──misfit──> one repair ──misfit──> `invalid`, or a problem
 
 An intent that may want several things is split into its parts first, by a call of its own: small models count better
-than they know when to stop. Each part is told with the tools that share words with it, and gets a call.
+than they know when to stop. Each part is told with the tools that share words with it.
 
 A call that comes out of here fits its tool's schema, always: what cannot be made to fit becomes a problem in words,
 which the model that wanted it can react to.
@@ -15,6 +14,7 @@ which the model that wanted it can react to.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,8 +45,10 @@ _REPLY_SHARE = 1 / 4
 _LONGEST_REPLY = 768  # tokens, beside those of the intent: numbers have no length that a schema could bound
 _LONGEST_TEXT = 1000  # characters of an argument, and twice those of the intent: most of it is copied from there
 _LONGEST_PART = 160
+_LONGEST_WHOLE = 4000  # characters of an intent: what is longer is not split
 _JOINED = re.compile(r"\b(?:and|then|also|both|plus|respectively)\b|;|,[^,]*,|\n", re.IGNORECASE)
 """What an intent that wants several things has somewhere; one that has nothing of the kind is taken for one thing."""
+_LONGEST_TRY = 16_384  # characters of it that a second try is shown
 _SAID = 400  # characters shown of what was said last
 _INVALID = "invalid"
 
@@ -94,7 +96,7 @@ class ToolCompiler(dspy.Module):  # type: ignore[misc]
         Raises:
             BackendError: the compiler did not answer as it should.
         """
-        wanted = intent if isinstance(intent, ToolIntent) else ToolIntent(text=intent)
+        whole = intent if isinstance(intent, ToolIntent) else ToolIntent(text=intent)
         offered = tools if isinstance(tools, Tools) else Tools(client=tuple(tools))
         settings = LoopSettings()
         tree = Tree(
@@ -107,7 +109,7 @@ class ToolCompiler(dspy.Module):  # type: ignore[misc]
             tell=lambda _: None,
         )
         with dspy.context(adapter=NativeAdapter()):
-            compiled = await self.calls(wanted, offered, messages, tree)
+            compiled = await self.calls(whole, offered, messages, tree)
         return dspy.Prediction(calls=compiled.calls, problem=compiled.problem, usage=tree.budget.usage)
 
     async def calls(self, intent: ToolIntent, tools: Tools, messages: Sequence[Message], tree: Tree) -> Compiled:
@@ -125,7 +127,9 @@ class ToolCompiler(dspy.Module):  # type: ignore[misc]
         if not intent.complete:
             name = next(reversed(intent.blocks), "")
             return Compiled(problem=f"The reply ended inside the block {name}: no >>>{name} closed it.")
-        return await _Compilation(self, intent, tools, messages, tree).run()
+        # To choose among many tools takes a while.
+        compilation = await asyncio.to_thread(_Compilation, self, intent, tools, messages, tree)
+        return await compilation.run()
 
 
 class _Compilation:
@@ -137,12 +141,14 @@ class _Compilation:
         self._compiler = compiler
         self._intent = intent
         self._tools = tools
+        # Who writes out the text that is to go somewhere wants a call.
+        self._required = tools.choice == "required" or bool(intent.blocks)
         self._tree = tree
         self._window = tree.window("tool_compiler")
         self._callable = [tool for tool in tools.offered if tools.named in (None, tool.name)]
         self._shown = shortlist(intent.text, self._callable, int(self._window * _TOOLS_SHARE))
         self._asked = {"tools": "\n".join(map(full, self._shown)), "conversation": _said(messages)}
-        self._asked |= {"intent": wanted(intent.text, intent.blocks)}
+        self._asked["intent"] = wanted(intent.text, intent.blocks)
 
     async def run(self) -> Compiled:
         """Take the calls that the intent itself writes out; else ask for its parts, and at most twice for the calls."""
@@ -153,10 +159,10 @@ class _Compilation:
             except Misfit as misfit:
                 wrong, history = str(misfit), [self._try(written)]
         parts = await self._parts()
-        self._asked["likely"] = likely(self._intent.text, parts, self._shown)
+        self._asked["likely"] = await asyncio.to_thread(likely, self._intent.text, parts, self._shown)
         for _ in range(2 - len(history)):
             raw = (await self._reply(history, wrong, parts)).tool_calls
-            if not raw and self._tools.choice != "required":
+            if not raw and not self._required:
                 return self._none(f"None of the tools does this: {self._intent.text}")
             try:
                 return await self._fitted(raw)
@@ -185,29 +191,33 @@ class _Compilation:
 
     def _try(self, written: Sequence[Call] | str) -> dict[str, Any]:
         """A try as a turn of the conversation with the compiler."""
-        return {**self._asked, "tool_calls": written}
+        text = json.dumps(written, ensure_ascii=False).encode(errors="replace").decode()
+        return {**self._asked, "tool_calls": json.loads(text) if len(text) <= _LONGEST_TRY else text[:_LONGEST_TRY]}
 
     async def _parts(self) -> list[str]:
         """What is wanted, a call each; none where a model that was asked did not say."""
         text = self._intent.text
         if not self._tools.parallel or not _JOINED.search(text):
             return [text]
-        longest = min(_LONGEST_PART, len(text))
-        said = await self._ask(self._compiler.split, parts_schema(longest), _LONGEST_REPLY // 2, {"intent": text})
+        if len(text) > _LONGEST_WHOLE:
+            return []
+        schema = parts_schema(min(_LONGEST_PART, len(text)))
+        said = await self._ask(self._compiler.split, schema, _LONGEST_REPLY // 2, {"intent": text})
         return list(said.parts)
 
     async def _reply(self, history: list[dict[str, Any]], wrong: str, parts: Sequence[str]) -> dspy.Prediction:
-        """The calls, as the model writes them: of each part one, unless no tool is about it."""
+        """The calls, as the model writes them: for each part one, unless no tool is about it."""
         inputs: dict[str, Any] = self._asked
         if history:
             inputs = {"history": dspy.History(messages=history), "problem": f"This cannot be used. {wrong}"}
-        schema = calls_schema(
+        schema = await asyncio.to_thread(
+            calls_schema,
             self._shown,
             self._intent.blocks,
-            required=self._tools.choice == "required",
-            longest=_LONGEST_TEXT + 2 * len(self._intent.text),
+            required=self._required,
             least=max(1, sum(is_about(part, self._shown) for part in parts)),
             most=len(parts) or MOST_CALLS,
+            longest=_LONGEST_TEXT + 2 * len(self._intent.text),
         )
         return await self._ask(self._compiler.compile, schema, _LONGEST_REPLY + len(self._intent.text), inputs)
 

@@ -5,6 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/responses and the Open Re
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -19,6 +20,7 @@ from programs import Sampling, Transcript
 from programs.errors import InvalidRequest, NotFound
 from programs.events import Event, RunDone
 from programs.recorded import Recorded
+from programs.schemas import deeper_than
 from programs.transcript import Tools
 from server.auth import Admitted, Tenant
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
@@ -35,6 +37,7 @@ from store import Finished, Run, Store, StoredRun
 router = APIRouter()
 
 _PREFIX = "resp_"
+_DEEPEST = 128  # levels of what a response repeats of its request
 _OF_RESPONSE = re.compile(r"(?:msg|fc)_([0-9a-f]{32})\d*")  # an item's id tells whose it is
 
 
@@ -146,15 +149,20 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
     served(request, body.model if body.model is not None else name)
     gateway: Gateway = request.app.state.gateway
     ours = gateway.offered(request)
-    tools = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls, gateway=ours, always=gateway.always)
+    tools = await asyncio.to_thread(
+        read_tools, body.tools, body.tool_choice, body.parallel_tool_calls, gateway=ours, always=gateway.always
+    )
     if body.background and body.store is False:
         raise InvalidRequest(
             "A background response has to be stored: leave out store, or set it to true.", param="store"
         )
     settings: Settings = request.app.state.settings
     sampling = body.sampling()
+    echo = body.echo(settings.models.generator.parameters)
+    if deeper_than(echo, _DEEPEST):
+        raise InvalidRequest(f"The request is nested deeper than {_DEEPEST} levels.")
     asked = {
-        "echo": body.echo(settings.models.generator.parameters),
+        "echo": echo,
         "sampling": sampling.model_dump(mode="json", exclude_defaults=True),
         **({"tools": tools.model_dump(mode="json")} if body.background else {}),
     }

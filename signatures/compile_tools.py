@@ -29,9 +29,11 @@ class CompileTools(dspy.Signature):  # type: ignore[misc]
     as a block is never copied: write {"$block": "NAME"} in its place.
     """
 
-    tools: str = dspy.InputField(desc="the tools: name, arguments with their types, what each is for")
+    tools: str = dspy.InputField(desc="the tools: name, arguments with their types, what each is for", default="")
     conversation: str = dspy.InputField(desc="what was said last, shortened: what words like `it` refer to", default="")
-    intent: str = dspy.InputField(desc="what is wanted, and the names, sizes and first lines of the blocks it has")
+    intent: str = dspy.InputField(
+        desc="what is wanted, and the names, sizes and first lines of the blocks it has", default=""
+    )
     likely: str = dspy.InputField(
         desc="each thing that is wanted, where there are several, and the tools that share words with it", default=""
     )

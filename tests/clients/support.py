@@ -10,7 +10,7 @@ import os
 import random
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,8 @@ class Turn:
 class Play:
     """A script that plays both models of a coding session: the generator, turn by turn, and the tool compiler.
 
-    The turn is told by how often the assistant has spoken since the first prompt, so that who asks again is told the
-    same again. A request for a title is answered beside it.
+    Who asks the same again is told the same again, and a turn that failed is played again; any other prompt is the
+    next turn's. A request for a title is answered beside it.
 
     Attributes:
         prompts: the messages of each call of the generator, but for titles.
@@ -95,6 +95,8 @@ class Play:
         self.turns = turns
         self.prompts: list[list[dict[str, Any]]] = []
         self.compiled: list[str] = []
+        self._turn = 0
+        self._told = False  # the turn, to its end
         self._failed: Counter[str] = Counter()
 
     def __call__(self, body: dict[str, Any]) -> Reply:
@@ -103,10 +105,13 @@ class Play:
         messages = body["messages"]
         if "You are a title generator" in spoken(messages[0]):
             return Reply(["A title"])
+        if self._told and messages != self.prompts[-1]:
+            self._turn += 1
         self.prompts.append(messages)
-        number = _replies(messages) - _replies(self.prompts[0])
-        turn = self.turns[number]
-        return self._failure(f"turn {number}", turn.failures) or Reply(turn.pieces)
+        turn = self.turns[self._turn]
+        failure = self._failure(f"turn {self._turn}", turn.failures)
+        self._told = failure is None
+        return failure or Reply(turn.pieces)
 
     def _compile(self, body: dict[str, Any]) -> Reply:
         asked = spoken(body["messages"][-1])
@@ -124,8 +129,30 @@ class Play:
         return failures[before] if before < len(failures) else None
 
 
-def _replies(messages: Sequence[Mapping[str, Any]]) -> int:
-    return sum(message["role"] == "assistant" for message in messages)
+_FAILURES: Mapping[str, Sequence[Reply]] = {
+    "it was cut while it talked": [Reply(["I'll r"], fault="cut"), Reply(["I'll"], fault="cut")],
+    "it was cut within an intent": [Reply(["I'll run it.\nTOOL_INTENT: run the com"], fault="cut")],
+    "there was an error in its stream": [Reply(["I'll run it.\nTOOL_INTENT: run"], fault="error")],
+    "it was away for longer than RANTS tries": [Reply(status=500)] * 5,
+}
+
+
+def failing_turns(call: Callable[[str], tuple[str, Mapping[str, Any]]]) -> list[Turn]:
+    """Turns in each of which another thing fails before it succeeds; turn n appends `ran-n` to the file `ran`.
+
+    Args:
+        call: the call of a tool that runs a command.
+    """
+
+    def intent(number: int, words: str, failures: Sequence[Reply] = ()) -> Intent:
+        return Intent(words, calls=[call(f"printf 'ran-%d\\n' {number} | tee -a ran")], failures=failures)
+
+    turns = [
+        Turn("I'll run it.", intents=[intent(number, f"run the command although {name}")], failures=failures)
+        for number, (name, failures) in enumerate(_FAILURES.items(), 1)
+    ]
+    failures = [Reply(['{"tool_calls": [{"na'], fault="cut"), *[Reply(status=500)] * 4]
+    return [*turns, Turn("The last.", intents=[intent(len(turns) + 1, "run it although nobody compiles", failures)])]
 
 
 def block(name: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from tests.clients.support import (
     Turn,
     awkward_lines,
     block,
+    failing_turns,
     git_repository,
     installed,
     json_lines,
@@ -149,41 +150,17 @@ def test_bytes_of_a_long_file_survive(codex: Codex, play: Callable[..., Play]) -
     assert session.text == "A long one.\nWritten."
 
 
-FAILURES = {
-    "cut while it says what it wants done": [Reply(["I'll run it.\nTOOL_INTENT: run the com"], fault="cut")],
-    "cut while it talks": [Reply(["I'll r"], fault="cut"), Reply(["I'll"], fault="cut")],
-    "an error in the stream": [Reply(["I'll run it.\nTOOL_INTENT: run"], fault="error")],
-    "away for longer than RANTS tries": [Reply(status=500)] * 5,
-}
-
-
-@pytest.mark.parametrize("failure", FAILURES)
-def test_a_backend_that_fails_runs_nothing_twice(failure: str, codex: Codex, play: Callable[..., Play]) -> None:
-    first = Intent("run the command one", calls=[shell("printf 'ran-%d\\n' 1 | tee -a ran")])
-    second = Intent("run the command two", calls=[shell("printf 'ran-%d\\n' 2 | tee -a ran")])
-    script = play(
-        Turn("I'll run it.", intents=[first], failures=FAILURES[failure]),
-        Turn(intents=[second], failures=FAILURES[failure]),
-        Turn("Both ran.", failures=FAILURES[failure]),
-    )
-    session = codex.run("Run both.")
-    assert (codex.folder / "ran").read_text() == "ran-1\nran-2\n"
-    assert session.commands == ["ran-1\n", "ran-2\n"]
-    assert session.text.endswith("Both ran.")
-    assert str(script.prompts[-1]).count("ran-1") == 1
-    assert str(script.prompts[-1]).count("ran-2") == 1
-
-
-def test_a_compiler_that_fails_runs_nothing_twice(codex: Codex, play: Callable[..., Play]) -> None:
-    intent = Intent(
-        "run the command",
-        calls=[shell("printf 'ran-%d\\n' 1 | tee -a ran")],
-        failures=[Reply(['{"tool_calls": [{"na'], fault="cut"), *[Reply(status=500)] * 4],
-    )
-    play(Turn("I'll run it.", intents=[intent]), Turn("It ran."))
-    session = codex.run("Run it.")
-    assert (codex.folder / "ran").read_text() == "ran-1\n"
-    assert session.text.endswith("It ran.")
+def test_models_that_fail_run_nothing_twice(codex: Codex, play: Callable[..., Play]) -> None:
+    turns = failing_turns(shell)
+    script = play(*turns, Turn("All ran."))
+    session = codex.run("Run them.")
+    ran = [f"ran-{number}\n" for number in range(1, len(turns) + 1)]
+    assert (codex.folder / "ran").read_text() == "".join(ran)
+    assert session.commands == ran
+    assert session.text.endswith("All ran.")
+    assert [str(script.prompts[-1]).count(line.strip()) for line in ran] == [1] * len(ran)
+    # What was broken off is not told again.
+    assert [spoken(message) for message in script.prompts[-1]].count("I'll r") == 0
 
 
 def test_a_tool_of_a_namespace_is_called(codex: Codex, play: Callable[..., Play]) -> None:

@@ -17,6 +17,7 @@ from tests.clients.support import (
     Turn,
     awkward_lines,
     block,
+    failing_turns,
     git_repository,
     installed,
     needs_clients,
@@ -137,51 +138,20 @@ def test_bytes_of_a_long_file_survive(
     assert windows.read_bytes() == f"first\r\n{new}\r\n".encode()
 
 
-FAILURES = {
-    "cut while it says what it wants done": [Reply(["I'll run it.\nTOOL_INTENT: run the com"], fault="cut")],
-    "cut while it talks": [Reply(["I'll r"], fault="cut"), Reply(["I'll"], fault="cut")],
-    "an error in the stream": [Reply(["I'll run it.\nTOOL_INTENT: run"], fault="error")],
-    "away for longer than RANTS tries": [Reply(status=500)] * 5,
-}
-
-
 @pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("failure", FAILURES)
-def test_a_backend_that_fails_runs_nothing_twice(
-    api: str, failure: str, tool_server: ServerProcess, play: Callable[..., Play], tmp_path: Path
-) -> None:
-    client = opencode(tmp_path, tool_server, api)
-    git_repository(client.folder, {"a.txt": "alpha\n"})
-    first = Intent("run the command one", calls=[bash("printf 'ran-%d\\n' 1 | tee -a ran")])
-    second = Intent("run the command two", calls=[bash("printf 'ran-%d\\n' 2 | tee -a ran")])
-    script = play(
-        Turn("I'll run it.", intents=[first], failures=FAILURES[failure]),
-        Turn(intents=[second], failures=FAILURES[failure]),
-        Turn("Both ran.", failures=FAILURES[failure]),
-    )
-    session = client.run("Run both.")
-    assert (client.folder / "ran").read_text() == "ran-1\nran-2\n"
-    assert session.text.endswith("Both ran.")
-    assert [execution.status for execution in session.executions] == ["completed"] * 2
-    assert str(script.prompts[-1]).count("ran-1") == 1
-    assert str(script.prompts[-1]).count("ran-2") == 1
-
-
-@pytest.mark.parametrize("api", APIS)
-def test_a_compiler_that_fails_runs_nothing_twice(
+def test_models_that_fail_run_nothing_twice(
     api: str, tool_server: ServerProcess, play: Callable[..., Play], tmp_path: Path
 ) -> None:
     client = opencode(tmp_path, tool_server, api)
     git_repository(client.folder, {"a.txt": "alpha\n"})
-    intent = Intent(
-        "run the command",
-        calls=[bash("printf 'ran-%d\\n' 1 | tee -a ran")],
-        failures=[Reply(['{"tool_calls": [{"na'], fault="cut"), *[Reply(status=500)] * 4],
-    )
-    play(Turn("I'll run it.", intents=[intent]), Turn("It ran."))
-    session = client.run("Run it.")
-    assert (client.folder / "ran").read_text() == "ran-1\n"
-    assert session.text.endswith("It ran.")
+    turns = failing_turns(bash)
+    script = play(*turns, Turn("All ran."))
+    session = client.run("Run them.")
+    ran = [f"ran-{number}\n" for number in range(1, len(turns) + 1)]
+    assert (client.folder / "ran").read_text() == "".join(ran)
+    assert [execution.output for execution in session.executions] == ran
+    assert session.text.endswith("All ran.")
+    assert [str(script.prompts[-1]).count(line.strip()) for line in ran] == [1] * len(ran)
 
 
 SOURCE = '''"""Words of a text."""

@@ -26,8 +26,9 @@ base_url, api, way, folder, prompt = sys.argv[1:]
 
 
 def say(**line: str) -> None:
-    """Tell the test."""
-    print(json.dumps(line), flush=True)
+    """Tell the test, in one write: tools may run in threads."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
 
 
 @function_tool
