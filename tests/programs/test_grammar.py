@@ -27,7 +27,7 @@ _KNOWN = {
 def constraint(parameters: Any, *blocks: str, parallel: bool = True, required: bool = False) -> dict[str, Any]:
     """What a call of a tool with these parameters is held to."""
     tool = Tool(name="do", parameters=parameters)
-    return calls_schema([tool], blocks, required=required, parallel=parallel)
+    return calls_schema([tool], blocks, required=required, most=16 if parallel else 1)
 
 
 def holds(parameters: Any, value: Any, *blocks: str) -> bool:
@@ -167,7 +167,7 @@ async def test_the_embedded_engine_holds_a_model_to_awkward_schemas() -> None:
         },
     )
     tools = [awkward, Tool(name="recursive", parameters=RECURSIVE), Tool(name="branching", parameters=BRANCHING)]
-    schema = calls_schema(tools, ["OLD", "NEW"], required=True, parallel=True)
+    schema = calls_schema(tools, ["OLD", "NEW"], required=True)
     wanted = {"type": "json_schema", "json_schema": {"name": "tool_calls", "schema": schema}}
     backends = Backends()
     session = Session("test", Transcript(messages=(Message(role="user", content="Do it."),)))
