@@ -52,7 +52,7 @@ def keywords(schema: Any) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(400))
+@pytest.mark.parametrize("seed", range(150))
 def test_what_fits_the_tool_s_schema_fits_the_constraint(seed: int) -> None:
     parameters, value = arguments(random.Random(seed))
     # That what may be anything is closed is meant: no model should invent arguments.
@@ -71,7 +71,7 @@ def test_what_fits_the_tool_s_schema_fits_the_constraint(seed: int) -> None:
     [
         ({"type": "integer", "enum": list(range(500))}, 499),
         ({"type": "array", "minItems": 100, "items": {"type": "integer"}}, [1] * 100),
-        ({"type": "array", "minItems": 10**6}, [1] * 10**6),
+        ({"type": "array", "minItems": 10_000}, [1] * 10_000),
         ({"type": "string", "minLength": 5000}, "x" * 5000),
         ({"type": "integer", "minimum": 10**300}, 10**300),
         ({"type": "object", "required": ["b"], "properties": {"a": {"type": "null"}}}, {"b": 1}),
