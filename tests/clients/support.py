@@ -51,7 +51,7 @@ class Intent:
 
     words: str = field(kw_only=False)
     blocks: Mapping[str, str] = field(default_factory=dict)
-    calls: Sequence[tuple[str, Mapping[str, Any]]]
+    calls: Sequence[tuple[str, Mapping[str, Any]]] = ()
     failures: Sequence[Reply] = ()
 
     def __str__(self) -> str:
