@@ -36,7 +36,8 @@ ENV PATH=/app/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HOME=/work \
     DSPY_CACHEDIR=/tmp/dspy \
-    RANTS_STATE__SQLITE_PATH=/work/rants.sqlite3
+    RANTS_STATE__SQLITE_PATH=/work/rants.sqlite3 \
+    RANTS_TOOLS__WORKSPACE=/work/workspace
 # The server reads config.yaml from here.
 WORKDIR /app
 VOLUME /work

@@ -25,18 +25,30 @@ def _described(text: str) -> str:
 
 
 def spliced(value: Any, blocks: Mapping[str, str]) -> Any:
-    """`value` with each reference to a block replaced by the block's text, byte for byte."""
+    """`value` with each reference to a block replaced by the block's text, byte for byte.
+
+    A text that is nothing but a block's name stands for the block where nothing else refers to it.
+    """
     if not blocks:
         return value
-    if isinstance(value, Mapping):
-        if (name := _referred(value)) in blocks:
-            return blocks[name]
-        return {key: spliced(item, blocks) for key, item in value.items()}
-    if isinstance(value, list):
-        return [spliced(item, blocks) for item in value]
-    if isinstance(value, str) and (name := _named(value)) in blocks:
+    referred = set(_references(value))
+    return _placed(value, blocks, {name: text for name, text in blocks.items() if name not in referred})
+
+
+def _placed(value: Any, blocks: Mapping[str, str], left: Mapping[str, str]) -> Any:
+    if (name := _referred(value)) in blocks:
         return blocks[name]
-    return value
+    if isinstance(value, Mapping):
+        return {key: _placed(item, blocks, left) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_placed(item, blocks, left) for item in value]
+    return left.get(_named(value), value) if isinstance(value, str) else value
+
+
+def _references(value: Any) -> Iterator[str]:
+    yield _referred(value)
+    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _references(item)
 
 
 def unused(value: Any, blocks: Mapping[str, str]) -> list[str]:
@@ -56,12 +68,15 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-def _referred(value: Mapping[str, Any]) -> str:
-    name = value.get(BLOCK) if len(value) == 1 else None
-    return name if isinstance(name, str) else ""
+def _referred(value: Any) -> str:
+    """The block that a value refers to: as an object, or as a text in which a model has written that."""
+    if isinstance(value, Mapping):
+        name = value.get(BLOCK) if len(value) == 1 else None
+        return name if isinstance(name, str) else ""
+    return _named(value) if isinstance(value, str) and value.lstrip("<{\"' ").startswith(BLOCK) else ""
 
 
 def _named(text: str) -> str:
-    """The block that a text stands for, where a model has written the reference as text."""
+    """The block that a text names."""
     bare = text.strip().strip("<>{}\"' ").removeprefix(BLOCK).strip(":\"' ").removeprefix("block ")
     return bare.strip("`\"'$ ")

@@ -10,36 +10,46 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
-from programs.schemas import UnusableSchema, problem
+from programs.schemas import UnusableSchema, bounded, problem, step
 
-_INTEGER = re.compile(r"[+-]?\d+")
+_INTEGER = re.compile(r"[+-]?\d{1,300}")
 _SAME = re.compile(r"[^a-z0-9]")
 _DEEPEST = 32
 
 
-def coerced(value: Any, schema: Any, root: Any = None, depth: int = 0) -> Any:
+def coerced(value: Any, schema: Any) -> Any:
     """`value`, brought closer to `schema` where that loses nothing. It need not fit afterwards.
+
+    What fits is not changed.
 
     Args:
         value: a JSON value.
         schema: what it should fit.
-        root: the schema that references in it are looked up in; by default itself.
-        depth: how deep in the schema this is.
     """
-    root = schema if root is None else root
+    try:
+        with bounded():
+            return value if problem(value, schema) is None else _coerced(value, schema, schema, 0)
+    except UnusableSchema:
+        return value
+
+
+def _coerced(value: Any, schema: Any, root: Any, depth: int) -> Any:
+    step()
     schema = resolved(schema, root)
     if not isinstance(schema, Mapping) or depth > _DEEPEST:
         return value
     if (choices := _branches(schema)) is not None:
-        tries = [coerced(value, choice, root, depth + 1) for choice in choices]
-        return next((tried for tried in tries if _fits(tried, schema, root)), value)
+        tries = (_coerced(value, choice, root, depth + 1) for choice in choices)
+        return value if _fits(value, schema, root) else next((one for one in tries if _fits(one, schema, root)), value)
     value = _as_kind(value, schema)
     if isinstance(value, dict):
         return _object(value, schema, root, depth)
     if isinstance(value, list):
-        items = schema.get("items", {})
-        return [coerced(item, items, root, depth + 1) for item in value]
+        # With `prefixItems`, and where `items` is a list, each item has a schema of its own.
+        items = {} if "prefixItems" in schema else schema.get("items", {})
+        return [_coerced(item, items, root, depth + 1) for item in value]
     return _as_choice(value, schema)
 
 
@@ -55,11 +65,11 @@ def resolved(schema: Any, root: Any) -> Any:
 
 
 def _at(root: Any, ref: str) -> Any:
-    if not ref.startswith("#"):
+    if ref != "#" and not ref.startswith("#/"):
         return None
     found = root
     for part in ref.removeprefix("#").split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
+        name = unquote(part).replace("~1", "/").replace("~0", "~")
         if not isinstance(found, Mapping) or name not in found:
             return None
         found = found[name]
@@ -72,12 +82,7 @@ def _branches(schema: Mapping[str, Any]) -> list[Any] | None:
 
 
 def _fits(value: Any, schema: Any, root: Any) -> bool:
-    shared = {key: root[key] for key in ("$defs", "definitions") if key in root} if isinstance(root, Mapping) else {}
-    whole = {**schema, **shared} if isinstance(schema, Mapping) else schema
-    try:
-        return problem(value, whole) is None
-    except UnusableSchema:
-        return False
+    return problem(value, schema, root) is None
 
 
 def _kinds(schema: Mapping[str, Any]) -> list[str]:
@@ -156,10 +161,10 @@ def _object(value: dict[str, Any], schema: Mapping[str, Any], root: Any, depth: 
     result: dict[str, Any] = {}
     for key, item in value.items():
         name = key if key in known else named.get(_plain(key), key)
-        if name != key and name in value:
+        if name != key and (name in value or name in result):
             name = key
         inner = known.get(name, {})
-        fitted = coerced(item, inner, root, depth + 1)
+        fitted = _coerced(item, inner, root, depth + 1)
         if fitted is None and name in known and name not in required and not _fits(None, resolved(inner, root), root):
             continue
         result[name] = fitted

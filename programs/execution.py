@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from programs.events import StepDone, ToolRan, ToolStarted
+from programs.together import together
 from programs.tools import Result, Runner
 from programs.transcript import Session, ToolCall, Tools
 from programs.tree import Tree
@@ -30,7 +30,7 @@ async def executed(done: StepDone, session: Session, tree: Tree, runner: Runner,
     """
     theirs = {tool.name for tool in session.tools.client}
     ours = [call for call in done.calls if call.name not in theirs]
-    return list(await asyncio.gather(*(_execute(call, done.step, session, tree, runner, steps) for call in ours)))
+    return await together(_execute(call, done.step, session, tree, runner, steps) for call in ours)
 
 
 async def _execute(  # noqa: PLR0917
@@ -39,9 +39,11 @@ async def _execute(  # noqa: PLR0917
     """What came of one call. What was started before a crash is not started again."""
     assert tree.caller is not None, "a session with gateway tools has a caller"  # noqa: S101
 
-    async def task(question: str) -> str:
-        child = Session.asking(f"{session.id}/{call.id}", question, parent=session)
-        return (await steps(replace(child, tools=Tools(gateway=session.tools.gateway)), tree)).text
+    async def task(name: str, question: str) -> str:
+        child = Session.asking(f"{session.id}/{name}", question, parent=session)
+        deeper = child.depth < tree.settings.max_depth
+        gateway = tuple(tool for tool in session.tools.gateway if deeper or tool.name != "task")
+        return (await steps(replace(child, tools=Tools(gateway=gateway)), tree)).text
 
     at, start = time.time(), time.perf_counter()
     match tree.recorded.tool(session.id, call.id):

@@ -13,6 +13,9 @@ from programs.literal_calls import Call
 from programs.schemas import UnusableSchema, problem
 from programs.transcript import Tool, ToolCall
 
+_MOST_CALLS = 64
+_MOST_NAMES, _LONGEST_NAME = 50, 100  # that a message repeats
+
 
 class Misfit(Exception):
     """A call does not fit. `str(error)` tells the model what is wrong."""
@@ -29,6 +32,8 @@ def fitted(calls: Sequence[Call], tools: Sequence[Tool], blocks: Mapping[str, st
     Raises:
         Misfit: one of them does not fit its tool's schema, or names no tool; or a block is in none.
     """
+    if len(calls) > _MOST_CALLS:
+        raise Misfit(f"There are {len(calls)} calls; make at most {_MOST_CALLS} at once.")
     made: dict[tuple[str | None, str, str], ToolCall] = {}
     said = []
     for name, written in calls:
@@ -60,8 +65,8 @@ def _text(tool: Tool, arguments: Any) -> str:
         wrong = f"its schema cannot be used: {error}"
     except UnicodeEncodeError:
         wrong = "$: half of a surrogate pair is no text"
-    except (ValueError, RecursionError):
-        wrong = "$: NaN, Infinity and endless nesting are no JSON"
+    except ValueError:
+        wrong = "$: NaN and Infinity are no JSON"
     if wrong:
         raise Misfit(f"The arguments of {tool.name} do not fit: {wrong}")
     return text
@@ -82,7 +87,9 @@ def _named(name: str, tools: Sequence[Tool]) -> Tool:
             return tool
     alike = [tool for tool in tools if _plain(tool.name) == _plain(name)]
     if len(alike) != 1:
-        raise Misfit(f"There is no tool {name!r}. There are: {', '.join(tool.name for tool in tools)}.")
+        known = [tool.name for tool in tools]
+        there = ", ".join(known[:_MOST_NAMES] + ["..."] * (len(known) > _MOST_NAMES))
+        raise Misfit(f"There is no tool {name[:_LONGEST_NAME]!r}. There are: {there}.")
     return alike[0]
 
 

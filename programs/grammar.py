@@ -17,14 +17,15 @@ from programs.transcript import Tool
 BLOCK = "$block"
 """The key of an object that stands for a verbatim block, by its name."""
 
-_DEEPEST = 6  # levels of a schema; what lies deeper may be any JSON
+_DEPTHS = (6, 3, 1)  # levels of a schema; what lies deeper may be any JSON
+_MOST_PARTS = 1000  # of one tool's schema
 _LONGEST = 2000  # characters of a text, where the schema does not say: a model that does not stop is stopped
 _MOST_ITEMS = 64
 _MOST_CALLS = 16
 _MOST_CHOICES = 200
-_KEPT = ("minItems", "minLength", "minimum", "maximum")
+_LARGEST = 2**53  # a whole number that every backend can hold
 _FORMATS = ("date", "time", "date-time")
-_SIMPLE = re.compile(r"\^(?:\\d|\[[\w\- ]+\]|[\w\- ])(?:\\d|\[[\w\- ]+\]|[\w\- +*?]|\{\d+(?:,\d+)?\})*\$")
+_SIMPLE = re.compile(r"\^(?:\\d|\[[\w\- ]+\]|[\w\- ])(?:\\d|\[[\w\- ]+\]|[\w\- +*?]|\{\d{1,3}(?:,\d{1,3})?\})*\$")
 
 
 def calls_schema(tools: Iterable[Tool], blocks: Iterable[str], *, required: bool, parallel: bool) -> dict[str, Any]:
@@ -48,7 +49,15 @@ def calls_schema(tools: Iterable[Tool], blocks: Iterable[str], *, required: bool
 
 
 def _call(tool: Tool, blocks: list[str]) -> dict[str, Any]:
-    arguments = _decodable(tool.parameters, tool.parameters, blocks, 0)
+    """One call of a tool. Where a schema branches so much that it is too large in full, it is told less deeply."""
+    for deepest in _DEPTHS:
+        try:
+            arguments = _Part(tool.parameters, blocks, deepest).decodable(tool.parameters, 0)
+            break
+        except _TooLarge:
+            continue
+    else:
+        arguments = {}
     if arguments.get("type") != "object":
         arguments = {"type": "object"}
     return _closed({"name": {"const": tool.name}, "arguments": arguments}, ["name", "arguments"])
@@ -58,78 +67,119 @@ def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
-def _decodable(schema: Any, root: Any, blocks: list[str], depth: int) -> dict[str, Any]:
-    """The part of a schema that every backend knows. `{}` is any JSON."""
-    schema = resolved(schema, root)
-    if not isinstance(schema, Mapping) or depth > _DEEPEST or "$ref" in schema:
+class _TooLarge(Exception):
+    """A schema is too large to be written out."""
+
+
+class _Part:
+    """The part of a tool's schema that every backend knows. `{}` is any JSON."""
+
+    def __init__(self, root: Any, blocks: list[str], deepest: int) -> None:
+        self._root = root
+        self._blocks = blocks
+        self._deepest = deepest
+        self._left = _MOST_PARTS
+
+    def decodable(self, schema: Any, depth: int) -> dict[str, Any]:
+        """What of `schema` is kept.
+
+        Raises:
+            _TooLarge: it has too many parts.
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise _TooLarge
+        schema = self._whole(schema)
+        if not isinstance(schema, Mapping) or depth > self._deepest or "$ref" in schema:
+            return {}
+        if "const" in schema:
+            return {"const": schema["const"]}
+        if isinstance(values := schema.get("enum"), list) and values:
+            if len(values) <= _MOST_CHOICES:
+                return {"enum": values}
+            schema = {key: value for key, value in schema.items() if key != "enum"}
+        if isinstance(choices := schema.get("anyOf") or schema.get("oneOf"), list):
+            shared = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
+            return _any_of([self.decodable(self._merged(shared, [choice]), depth + 1) for choice in choices])
+        if isinstance(parts := schema.get("allOf"), list):
+            shared = {key: value for key, value in schema.items() if key != "allOf"}
+            return self.decodable(self._merged(shared, parts), depth + 1)
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            return _any_of([self.decodable({**schema, "type": one}, depth + 1) for one in kind])
+        match kind:
+            case "string":
+                return self._text(schema)
+            case "integer" | "number" | "boolean" | "null":
+                return {"type": kind} | _bounds(schema, "minimum", "maximum")
+            case "array":
+                # With `prefixItems`, each of the first items has a schema of its own.
+                items = {} if "prefixItems" in schema else self.decodable(schema.get("items", {}), depth + 1)
+                return {"type": "array", "items": items} | _sizes(schema, "Items", _MOST_ITEMS)
+        if kind == "object" or (kind is None and "properties" in schema):
+            return self._object(schema, depth)
         return {}
-    if "const" in schema:
-        return {"const": schema["const"]}
-    if isinstance(values := schema.get("enum"), list) and values:
-        return {"enum": values} if len(values) <= _MOST_CHOICES else _text(schema, [])
-    if isinstance(choices := schema.get("anyOf") or schema.get("oneOf"), list):
-        return _any_of([_decodable(choice, root, blocks, depth + 1) for choice in choices])
-    if isinstance(parts := schema.get("allOf"), list):
-        return _decodable(_merged(schema, parts, root), root, blocks, depth + 1)
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        return _any_of([_decodable({**schema, "type": one}, root, blocks, depth + 1) for one in kind])
-    match kind:
-        case "string":
-            return _text(schema, blocks)
-        case "integer" | "number" | "boolean" | "null":
-            return {"type": kind} | _bounds(schema)
-        case "array":
-            items = _decodable(schema.get("items", {}), root, blocks, depth + 1)
-            most = schema.get("maxItems")
-            return {"type": "array", "items": items, "maxItems": most if isinstance(most, int) else _MOST_ITEMS} | (
-                _bounds(schema)
-            )
-    if kind == "object" or "properties" in schema:
-        return _object(schema, root, blocks, depth)
-    return {}
+
+    def _whole(self, schema: Any) -> Any:
+        """The schema with what it refers to in the place of a reference."""
+        found = resolved(schema, self._root)
+        beside = schema if found is not schema and isinstance(schema, Mapping) else {}
+        shared = {key: value for key, value in beside.items() if key not in ("$ref", "$defs", "definitions")}
+        return self._merged(shared, [found]) if shared else found
+
+    def _text(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """A text; or a block, where it may be anything."""
+        if schema.get("format") in _FORMATS:
+            return {"type": "string", "format": schema["format"]}
+        pattern = schema.get("pattern")
+        if isinstance(pattern, str) and _SIMPLE.fullmatch(pattern):
+            return {"type": "string", "pattern": pattern}
+        text = {"type": "string"} | _sizes(schema, "Length", _LONGEST)
+        if not self._blocks:
+            return text
+        return {"anyOf": [text, _closed({BLOCK: {"enum": self._blocks}}, [BLOCK])]}
+
+    def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        known, more = schema.get("properties"), schema.get("additionalProperties")
+        named = dict(known) if isinstance(known, Mapping) else {}
+        required = [name for name in dict.fromkeys(schema.get("required") or ()) if isinstance(name, str)]
+        named |= {name: {} for name in required if name not in named}
+        if not named or "patternProperties" in schema:
+            return {"type": "object"}
+        properties = {name: self.decodable(inner, depth + 1) for name, inner in named.items()}
+        kept = _closed(properties, required)
+        if isinstance(more, Mapping) and more:
+            kept["additionalProperties"] = self.decodable(more, depth + 1)
+        return kept
+
+    def _merged(self, schema: Mapping[str, Any], parts: list[Any]) -> dict[str, Any]:
+        """A schema and others that hold beside it as one, as far as they are plain."""
+        merged: dict[str, Any] = dict(schema)
+        for part in parts:
+            found = resolved(part, self._root)
+            if isinstance(found, Mapping):
+                properties = {**merged.get("properties", {}), **found.get("properties", {})}
+                required = [*merged.get("required", ()), *found.get("required", ())]
+                merged = {**merged, **found}
+                if properties:
+                    merged |= {"properties": properties, "required": required}
+        return merged
 
 
 def _any_of(choices: list[dict[str, Any]]) -> dict[str, Any]:
     return {} if {} in choices else {"anyOf": choices}
 
 
-def _bounds(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: schema[key] for key in _KEPT if isinstance(schema.get(key), int)}
+def _bounds(schema: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    found = {key: schema[key] for key in keys if isinstance(schema.get(key), int)}
+    return {key: bound for key, bound in found.items() if abs(bound) < _LARGEST}
 
 
-def _text(schema: Mapping[str, Any], blocks: list[str]) -> dict[str, Any]:
-    """A text; or a block, where it may be anything."""
-    if schema.get("format") in _FORMATS:
-        return {"type": "string", "format": schema["format"]}
-    pattern = schema.get("pattern")
-    if isinstance(pattern, str) and _SIMPLE.fullmatch(pattern):
-        return {"type": "string", "pattern": pattern}
-    longest = schema.get("maxLength")
-    text = {"type": "string", "maxLength": min(longest, _LONGEST) if isinstance(longest, int) else _LONGEST}
-    if not blocks:
-        return text
-    return {"anyOf": [text, _closed({BLOCK: {"enum": blocks}}, [BLOCK])]}
-
-
-def _object(schema: Mapping[str, Any], root: Any, blocks: list[str], depth: int) -> dict[str, Any]:
-    known = schema.get("properties")
-    if not isinstance(known, Mapping) or not known:
-        return {"type": "object"}
-    required = [name for name in schema.get("required") or () if name in known]
-    properties = {name: _decodable(inner, root, blocks, depth + 1) for name, inner in known.items()}
-    return _closed(properties, required)
-
-
-def _merged(schema: Mapping[str, Any], parts: list[Any], root: Any) -> dict[str, Any]:
-    """The parts of an `allOf` as one schema, as far as they are plain."""
-    merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
-    for part in parts:
-        found = resolved(part, root)
-        if isinstance(found, Mapping):
-            properties = {**merged.get("properties", {}), **found.get("properties", {})}
-            required = [*merged.get("required", ()), *found.get("required", ())]
-            merged = {**merged, **found}
-            if properties:
-                merged |= {"properties": properties, "required": required}
-    return merged
+def _sizes(schema: Mapping[str, Any], what: str, most: int) -> dict[str, Any]:
+    """The least and the most, which no backend should have to count far for."""
+    found = _bounds(schema, f"min{what}", f"max{what}")
+    least = found.get(f"min{what}", 0)
+    if least > most:
+        return {}
+    kept = {f"max{what}": max(least, min(most, found.get(f"max{what}", most)))}
+    return kept | ({f"min{what}": least} if least else {})

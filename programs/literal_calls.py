@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from programs.schemas import deeper_than
+
 TAGS = {
     "<tool_call>": "</tool_call>",
     "<function_calls>": "</function_calls>",
@@ -28,9 +30,10 @@ _FUNCTION = re.compile(
     r"<(?:function=|invoke\s+name=)\"?([\w.:/-]+)\"?\s*>(.*?)(?:</(?:function|invoke)>|\Z)", re.DOTALL
 )
 _PARAMETER = re.compile(
-    r"<parameter(?:=|\s+name=)\"?([\w.:$-]+)\"?[^>]*>\n?(.*?)\n?(?:</parameter>|(?=<parameter)|\Z)", re.DOTALL
+    r"<parameter(?:=|\s+name=)\"?([\w.:$-]+)\"?[^<>]{0,200}>\n?(.*?)\n?(?:</parameter>|(?=<parameter)|\Z)", re.DOTALL
 )
 _TAG = re.compile(r"</?(?:tool_call|function_calls|function_call|tools)>")
+_DEEPEST = 64  # levels of JSON; nobody means what is nested deeper
 _NAMES = ("name", "tool", "tool_name", "function_name")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 
@@ -62,7 +65,7 @@ def _value(text: str) -> Any:
     except (ValueError, RecursionError):
         return None
     rest = text.strip()[end:].strip()
-    return value if not rest.strip("}]`;. \n") else None
+    return value if not rest.strip("}]`;. \n") and not deeper_than(value, _DEEPEST) else None
 
 
 def _calls(value: Any) -> Iterator[Call]:

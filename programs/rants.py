@@ -35,6 +35,7 @@ from programs.explore import Explore
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
 from programs.splitter import split
+from programs.together import together
 from programs.tool_compiler import ToolCompiler
 from programs.tool_outline import telling
 from programs.tools import Caller, Runner
@@ -57,6 +58,7 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 _COMFORTABLE = 0.6  # of the window; the rest is for the reply, and for what a rough count of tokens misses
 _WORTH_EXPLORING = 2048  # tokens: less than what Explore's own prompt takes
 _PIECE = 1024  # characters of an answer that is there at once, in one delta
+_MOST_INTENTS = 32  # of one step
 _MOST_MISSES = 2  # intents in a row that could not be compiled; then the generator is to answer without
 _IN_ANSWERS = """To have something done, end the text that you SUBMIT with a line that begins with TOOL_INTENT: and says
 in plain English what to do. Exact text goes below it as a block, between lines <<<NAME and >>>NAME. What came of it is
@@ -252,16 +254,14 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         at, start = time.time(), time.perf_counter()
         named = session if step == 1 else replace(session, id=f"{session.id}+{step}")
         answer = await self._answer(named, tree)
-        intents = answer.intents if session.tools.parallel else answer.intents[:1]
+        most = _MOST_INTENTS if session.tools.parallel else 1
+        intents = answer.intents[:most]
         said = session.transcript.messages
-        compiled = await asyncio.gather(
-            *(
-                self.tool_compiler.calls(intent, session.tools, said, tree)
-                for intent in intents
-                if session.tools.offered
-            )
-        )
+        wanted = intents if session.tools.offered else ()
+        compiled = await together(self.tool_compiler.calls(intent, session.tools, said, tree) for intent in wanted)
         problems = [one.problem for one in compiled if one.problem is not None]
+        if session.tools.parallel and len(answer.intents) > most:
+            problems.append(f"Of {len(answer.intents)} intents only the first {most} were read. Want less at once.")
         return StepDone(
             session=session.id,
             step=step,

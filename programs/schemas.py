@@ -6,54 +6,75 @@ that takes years. So a validation has a number of steps and a pattern has a time
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
+import attrs
 import jsonschema
+import jsonschema_rs
 import referencing
 import referencing.exceptions
 import regex
 from jsonschema import validators
 from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
 
 _STEPS = 50_000  # keywords looked at in one validation: about a second
+_MESSAGES = 1 << 30  # characters: each keyword may repeat the value in a message
 _PATTERN_SECONDS = 0.25
+_LONGEST_PATTERN = 4096  # characters
 _LONGEST = 500  # characters of a message: validators repeat the value that does not fit
+
+_DRAFTS: dict[str, Any] = {
+    kind.META_SCHEMA["$schema"].rstrip("#"): kind
+    for kind in (
+        jsonschema.Draft4Validator,
+        jsonschema.Draft6Validator,
+        jsonschema.Draft7Validator,
+        jsonschema.Draft201909Validator,
+        jsonschema.Draft202012Validator,
+    )
+}
 
 _left: ContextVar[list[int]] = ContextVar("steps_left")
 
-type _Keyword = Callable[[Any, Any, Any, Any], Iterator[jsonschema.ValidationError] | None]
+type _Found = Iterator[jsonschema.ValidationError]
+type _Keyword = Callable[[Any, Any, Any, Any], _Found | None]
 
 
 class UnusableSchema(Exception):
     """The schema is none, or to hold a value against it takes too long. `str(error)` says why."""
 
 
-def problem(value: Any, schema: Any) -> str | None:
+def problem(value: Any, schema: Any, root: Any = None) -> str | None:
     """Why `value` does not fit `schema`: where, and what was expected. None where it fits.
+
+    Args:
+        value: a JSON value.
+        schema: what it should fit.
+        root: the schema that `schema` is a part of, and its references are looked up in; by default itself.
 
     Raises:
         UnusableSchema: nothing can be held against it.
     """
     try:
-        with_steps = _left.set([_STEPS])
-        try:
-            found = jsonschema.exceptions.best_match(_validator(schema).iter_errors(value))
-        finally:
-            _left.reset(with_steps)
+        with bounded(_MESSAGES // (1 + len(json.dumps(value)))):
+            found = jsonschema.exceptions.best_match(_validator(schema, root).iter_errors(value))
     except referencing.exceptions.Unresolvable as error:
         raise UnusableSchema(f"it refers to {error.ref!r}, which is not in it") from error
     except (regex.error, TimeoutError) as error:
         raise UnusableSchema(f"one of its patterns cannot be used: {error}") from error
     except RecursionError as error:
-        raise UnusableSchema("it refers to itself without end") from error
+        raise UnusableSchema("it refers to itself without end, or the value is nested too deeply") from error
+    except OverflowError:
+        return "$: a number is too large"
     if found is None:
         return None
-    message = found.message if len(found.message) <= _LONGEST else f"{found.message[:_LONGEST]} ..."
-    return f"{found.json_path}: {message}"
+    return f"{_cut(found.json_path)}: {_cut(found.message)}"
 
 
 def check(schema: Any) -> None:
@@ -63,23 +84,75 @@ def check(schema: Any) -> None:
         UnusableSchema: it is not.
     """
     try:
-        kind: Any = validator_for(schema, default=jsonschema.Draft202012Validator)
-        # Without formats: whether a pattern is one is for `regex` to say, which knows more of them than `re`.
-        kind.check_schema(schema, format_checker=jsonschema.FormatChecker(formats=()))
+        # A draft that is not known would be fetched.
+        named = {"$schema": _draft(schema).META_SCHEMA["$schema"]} if isinstance(schema, Mapping) else {}
+        jsonschema_rs.meta.validate({**schema, **named} if named else schema)
         for pattern in _patterns(schema):
+            if len(pattern) > _LONGEST_PATTERN:
+                raise UnusableSchema(f"one of its patterns is longer than {_LONGEST_PATTERN} characters")
             regex.compile(pattern)
-    except jsonschema.SchemaError as error:
-        raise UnusableSchema(f"{error.json_path}: {error.message[:_LONGEST]}") from error
+    except jsonschema_rs.ValidationError as error:
+        raise UnusableSchema(f"{_path(error.instance_path)}: {_cut(error.message)}") from error
     except regex.error as error:
         raise UnusableSchema(f"one of its patterns cannot be used: {error}") from error
-    except RecursionError as error:
+    except (RecursionError, ValueError) as error:
         raise UnusableSchema("it is nested too deeply") from error
+
+
+@contextmanager
+def bounded(steps: int = _STEPS) -> Iterator[None]:
+    """Inside, so many steps are taken at most, of those that are left where this is inside another."""
+    outer = _left.get(None)
+    mine = [min(steps, _STEPS) if outer is None else min(steps, outer[0])]
+    given, token = mine[0], _left.set(mine)
+    try:
+        yield
+    finally:
+        _left.reset(token)
+        if outer is not None:
+            outer[0] -= given - mine[0]
+
+
+def step(cost: int = 1) -> None:
+    """Take steps, inside `bounded`.
+
+    Raises:
+        UnusableSchema: none are left.
+    """
+    left = _left.get()
+    left[0] -= cost
+    if left[0] < 0:
+        raise UnusableSchema("to hold a value against it takes too many steps")
+
+
+def deeper_than(value: Any, levels: int) -> bool:
+    """Whether a JSON value is nested deeper than so many levels."""
+    if levels < 0:
+        return True
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return any(deeper_than(item, levels - 1) for item in inner)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+
+
+def _path(parts: list[str | int]) -> str:
+    return _cut("$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts))
+
+
+def _draft(schema: Any) -> Any:
+    named = schema.get("$schema") if isinstance(schema, Mapping) else None
+    default = jsonschema.Draft202012Validator
+    return _DRAFTS.get(named.rstrip("#"), default) if isinstance(named, str) else default
 
 
 def _patterns(schema: Any) -> Iterator[str]:
     if isinstance(schema, Mapping):
         if isinstance(pattern := schema.get("pattern"), str):
             yield pattern
+        if isinstance(named := schema.get("patternProperties"), Mapping):
+            yield from named
         for value in schema.values():
             yield from _patterns(value)
     elif isinstance(schema, list):
@@ -87,31 +160,94 @@ def _patterns(schema: Any) -> Iterator[str]:
             yield from _patterns(value)
 
 
-def _validator(schema: Any) -> Validator:
-    kind = _bounded(validator_for(schema, default=jsonschema.Draft202012Validator))
+def _validator(schema: Any, root: Any) -> Validator:
+    whole = schema if root is None else root
+    kind = _bounded(_draft(whole))
     # With a registry of its own, it fetches nothing that the schema may refer to.
-    validator: Validator = kind(schema, registry=referencing.Registry(), format_checker=kind.FORMAT_CHECKER)
-    return validator
+    validator: Validator = kind(whole, registry=referencing.Registry(), format_checker=kind.FORMAT_CHECKER)
+    return validator.evolve(schema=schema)
 
 
 @lru_cache
 def _bounded(kind: Any) -> Any:
-    """The draft's validator, every keyword of which counts."""
-    keywords = {name: _counted(check) for name, check in kind.VALIDATORS.items()}
-    return validators.extend(kind, {**keywords, "pattern": _counted(_pattern)})  # type: ignore[no-untyped-call]
+    """The draft's validator, every keyword of which counts, and none of which takes longer the more it is given."""
+    ours: dict[str, _Keyword] = {
+        "pattern": _pattern,
+        "uniqueItems": _unique,
+        "patternProperties": _pattern_properties,
+        "additionalProperties": _additional_properties,
+    }
+    keywords = {name: _counted(ours.get(name, keyword)) for name, keyword in kind.VALIDATORS.items()}
+    for name in ("$ref", "$dynamicRef", "$recursiveRef"):
+        if name in keywords:
+            keywords[name] = _reference(keywords[name])
+    made = validators.extend(kind, keywords)  # type: ignore[no-untyped-call]
+    # Its own would give way to another validator where a part of the schema names another draft.
+    made.evolve = attrs.evolve
+    return made
 
 
 def _counted(keyword: _Keyword) -> _Keyword:
-    def counted(validator: Any, asked: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError] | None:
-        left = _left.get()
-        left[0] -= 1
-        if left[0] < 0:
-            raise UnusableSchema(f"to hold a value against it takes more than {_STEPS:,} steps")
+    def counted(validator: Any, asked: Any, instance: Any, schema: Any) -> _Found | None:
+        step(1 + (len(asked) >> 6 if isinstance(asked, (list, dict)) else 0))
         return keyword(validator, asked, instance, schema)
 
     return counted
 
 
-def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
-    if validator.is_type(instance, "string") and not regex.search(pattern, instance, timeout=_PATTERN_SECONDS):
+def _reference(keyword: _Keyword) -> _Keyword:
+    def checked(validator: Any, asked: Any, instance: Any, schema: Any) -> _Found | None:
+        if not isinstance(asked, str):
+            raise UnusableSchema(f"a reference in it is no text: {_cut(repr(asked))}")
+        return keyword(validator, asked, instance, schema)
+
+    return checked
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> _Found:
+    if validator.is_type(instance, "string") and not _matches(pattern, instance):
         yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+def _matches(pattern: str, text: str) -> bool:
+    start = time.perf_counter()
+    found = regex.search(pattern, text, timeout=_PATTERN_SECONDS, concurrent=True)
+    step(int((time.perf_counter() - start) * _STEPS))
+    return found is not None
+
+
+def _unique(validator: Any, wanted: Any, instance: Any, schema: Any) -> _Found:
+    if wanted and validator.is_type(instance, "array"):
+        said = {json.dumps(_canonical(item), sort_keys=True) for item in instance}
+        if len(said) < len(instance):
+            yield jsonschema.ValidationError(f"{instance!r} has non-unique elements")
+
+
+def _canonical(value: Any) -> Any:
+    """Equal numbers as the same one."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _pattern_properties(validator: Any, patterns: Mapping[str, Any], instance: Any, schema: Any) -> _Found:
+    if validator.is_type(instance, "object"):
+        for pattern, inner in patterns.items():
+            for name, value in instance.items():
+                if _matches(pattern, name):
+                    yield from validator.descend(value, inner, path=name, schema_path=pattern)
+
+
+def _additional_properties(validator: Any, asked: Any, instance: Any, schema: Any) -> _Found:
+    if not validator.is_type(instance, "object"):
+        return
+    known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+    more = [name for name in instance if name not in known and not any(_matches(one, name) for one in patterns)]
+    if asked is False and more:
+        names = ", ".join(map(repr, more))
+        yield jsonschema.ValidationError(f"Additional properties are not allowed ({names} unexpected)")
+    elif isinstance(asked, Mapping):
+        for name in more:
+            yield from validator.descend(instance[name], asked, path=name)

@@ -32,14 +32,13 @@ from programs.transcript import ToolIntent
 _INTENT = "TOOL_INTENT:"
 RESULT = "TOOL_RESULT"
 """What the user's turn begins with that tells what came of an intent. A model that goes on to write one is guessing."""
-_RESULT = f"\n{RESULT}"
 _THINK, _THOUGHT = "<think>", "</think>"
 _THOUGHTS = re.compile(rf"^\s*{_THINK}.*?(?:{_THOUGHT}\s*|\Z)", re.DOTALL)
 _FENCE = "```"
-_BLOCK = re.compile(r"^<<<(\w+)[ \t]*\r?\n(?:(.*?)\r?\n)??>>>\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_MARKER = re.compile(r"(<<<|>>>)(\w+)[ \t]*\r?")  # a line that begins or ends a block
+_CLOSE = re.compile(r"^>>>(\w+)[ \t]*\r?$", re.MULTILINE)
+_LONGEST_MARKER = 256  # characters
 _AT_ONCE = 1 << 13  # characters: each line moves what is behind it, which must not be all of a long text
-_OPEN_BLOCK = re.compile(r"^<<<(\w+)[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
-
 # What a call in JSON begins with, in a fence or bare; and where it ends.
 _CALL = regex.compile(
     r"(?P<fence>```(?:json|tool_call|tool_code|tool)?[ \t]*\r?\n)?\s*(?:\[\s*)?"
@@ -76,7 +75,9 @@ class Splitter:
         self._in_fence = False
         self._gap: str | None = None  # the white space around a thought that has just ended
         self._any_text = False
-        self._intent = ""
+        self._intent: list[str] = []
+        self._watch = _Watch()
+        self._try_at = 0  # characters of what may be a call, before which it is not looked at again
 
     def feed(self, piece: str) -> str:
         """Take the next piece of the reply; return the text that is now certain to be visible."""
@@ -100,13 +101,13 @@ class Splitter:
     @property
     def intents(self) -> tuple[ToolIntent, ...]:
         """What the assistant wants done; complete once `finish` was called."""
-        said = _read_intents(self._intent) if self._in is _In.INTENT else ()
+        said = _read_intents("".join(self._intent)) if self._in is _In.INTENT else ()
         return (*self._calls, *said)
 
     @property
     def guessing(self) -> bool:
         """After its intents the model has gone on to write what comes of them, which it cannot know."""
-        return self._in is _In.INTENT and _RESULT in self._intent and _guess(self._intent) is not None
+        return self._watch.guessing
 
     def _advance(self) -> str | None:
         """One move: visible text, `""` for a change of state, None when more of the reply is needed."""
@@ -118,7 +119,8 @@ class Splitter:
             case _In.CALL:
                 return self._call(over=False)
             case _In.INTENT:
-                self._intent += self._rest
+                self._intent.append(self._rest)
+                self._watch.feed(self._rest)
                 self._rest = ""
                 return None
 
@@ -159,9 +161,14 @@ class Splitter:
 
     def _call(self, *, over: bool) -> str | None:
         """What may be a call, once it is whole: an intent, if it is one of a tool that is offered; else text."""
+        if not over and len(self._rest) < self._try_at:
+            return None
         end = _end_of_call(self._rest)
         if end is None and not over and len(self._rest) < _LONGEST_CALL:
+            # Looked at piece by piece, a long call would be read a thousand times.
+            self._try_at = len(self._rest) * 5 // 4
             return None
+        self._try_at = 0
         written = self._rest[:end]
         self._in = _In.TEXT
         # A tag is nothing that a user reads. JSON may be, unless it calls a tool that is offered.
@@ -233,7 +240,7 @@ def _end_of_call(text: str) -> int | None:
         found = _FENCE_END.search(text)
         return found.end() if found else None
     try:
-        return json.JSONDecoder(strict=False).raw_decode(text)[1] if text.rstrip().endswith(("}", "]")) else None
+        return json.JSONDecoder(strict=False).raw_decode(text)[1]
     except (ValueError, RecursionError):
         return None
 
@@ -261,33 +268,65 @@ def join(text: str, intents: Iterable[ToolIntent]) -> str:
 
 def _read_intents(written: str) -> Iterator[ToolIntent]:
     """The intents in what follows the first marker. A block is taken whole, whatever is written in it."""
-    words, *more = _BLOCK.split(written[: _guess(written)])
-    parts: list[tuple[str, dict[str, str]]] = [(part, {}) for part in _split_words(words)]
-    while more:
-        name, block, words, *more = more
-        parts[-1][1][name] = block or ""
-        first, *others = _split_words(words)
-        parts[-1] = (parts[-1][0] + first, parts[-1][1])
-        parts.extend((part, {}) for part in others)
-    for words, blocks in parts:
-        if unfinished := _OPEN_BLOCK.search(words):
-            blocks[unfinished[1]] = words[unfinished.end() :]
-            yield ToolIntent(text=words[: unfinished.start()].strip(), blocks=blocks, complete=False)
+    closed = {found[1]: found.start() for found in _CLOSE.finditer(written)}  # where each name is closed last
+    words, blocks, unclosed = list[str](), dict[str, str](), ""
+    name, begun, start = "", 0, 0
+    for line in written.split("\n"):
+        end = start + len(line)
+        marker = _MARKER.fullmatch(line)
+        if name:
+            if marker and (marker[1], marker[2]) == (">>>", name):
+                blocks[name] = written[begun : start - 1].removesuffix("\r") if start > begun else ""
+                name = ""
+                words.append("")
+        elif marker and marker[1] == "<<<" and closed.get(marker[2], -1) > start:
+            name, begun = marker[2], end + 1
+        elif start and line.startswith(RESULT) and not unclosed:
+            break
+        elif start and line.startswith(_INTENT):
+            yield _intent(words, blocks, unclosed)
+            words, blocks, unclosed = [line.removeprefix(_INTENT)], {}, ""
+        elif unclosed:
+            blocks[unclosed] += f"{line}\n"
+        elif marker and marker[1] == "<<<":
+            unclosed = marker[2]
+            blocks[unclosed] = ""
         else:
-            yield ToolIntent(text=words.strip(), blocks=blocks)
+            words.append(line)
+        start = end + 1
+    yield _intent(words, blocks, unclosed)
 
 
-def _split_words(words: str) -> list[str]:
-    return words.split(f"\n{_INTENT}")
+def _intent(words: list[str], blocks: dict[str, str], unclosed: str) -> ToolIntent:
+    if unclosed:
+        blocks = {**blocks, unclosed: blocks[unclosed].removesuffix("\n")}
+    return ToolIntent(text="\n".join(words).strip(), blocks=blocks, complete=not unclosed)
 
 
-def _guess(written: str) -> int | None:
-    """Where a result is written, that nobody can know yet, outside of any block."""
-    start = 0
-    for block in _BLOCK.finditer(written):
-        if (at := written.find(_RESULT, start, block.start())) >= 0:
-            return at
-        start = block.end()
-    unfinished = _OPEN_BLOCK.search(written, start)
-    at = written.find(_RESULT, start, unfinished.start() if unfinished else len(written))
-    return at if at >= 0 else None
+class _Watch:
+    """Notices, as it is written, a result that nobody can know yet: outside of any block."""
+
+    def __init__(self) -> None:
+        self.guessing = False
+        self._line = " "  # of the marker's own line, no more than a marker takes
+        self._block = ""
+
+    def feed(self, piece: str) -> None:
+        """Look at more of what follows the first marker."""
+        *ended, rest = piece.split("\n")
+        for line in ended:
+            self._look((self._line + line)[:_LONGEST_MARKER])
+            self._line = ""
+        self._line = (self._line + rest)[:_LONGEST_MARKER]
+        if not self._block and self._line.startswith(RESULT):
+            self.guessing = True
+
+    def _look(self, line: str) -> None:
+        marker = _MARKER.fullmatch(line)
+        if self._block:
+            if marker and marker[1] == ">>>" and marker[2] == self._block:
+                self._block = ""
+        elif marker and marker[1] == "<<<":
+            self._block = marker[2]
+        elif line.startswith(RESULT):
+            self.guessing = True

@@ -39,6 +39,7 @@ from signatures import CompileTools
 _TOOLS_SHARE = 1 / 3  # of the window: what the tools may take; beyond, only the likely ones are shown
 _REPLY_SHARE = 1 / 4
 _LONGEST_REPLY = 4096  # tokens
+_LONGEST_TRY = 4096  # characters of what is no JSON that a second try is shown
 _SAID = 400  # characters shown of what was said last
 _INVALID = "invalid"
 _WORD = re.compile(r"[a-z]+|\d+")
@@ -117,7 +118,9 @@ class ToolCompiler(dspy.Module):  # type: ignore[misc]
         if not intent.complete:
             name = next(reversed(intent.blocks), "")
             return Compiled(problem=f"The reply ended inside the block {name}: no >>>{name} closed it.")
-        return await _Compilation(self.compile, intent, tools, messages, tree).run()
+        # To choose among many tools takes a while.
+        compilation = await asyncio.to_thread(_Compilation, self.compile, intent, tools, messages, tree)
+        return await compilation.run()
 
 
 class _Compilation:
@@ -129,6 +132,8 @@ class _Compilation:
         self._predictor = predictor
         self._intent = intent
         self._tools = tools
+        # Who writes out the text that is to go somewhere wants a call.
+        self._required = tools.choice == "required" or bool(intent.blocks)
         self._tree = tree
         self._window = tree.window("tool_compiler")
         self._callable = [tool for tool in tools.offered if tools.named in (None, tool.name)]
@@ -146,7 +151,7 @@ class _Compilation:
                 wrong, history = str(misfit), [self._try(written)]
         for _ in range(2 - len(history)):
             raw = (await self._reply(history, wrong)).tool_calls
-            if not raw and self._tools.choice != "required":
+            if not raw and not self._required:
                 return self._none(f"None of the tools does this: {self._intent.text}")
             try:
                 return await self._fitted(raw)
@@ -175,7 +180,8 @@ class _Compilation:
 
     def _try(self, written: Sequence[Call] | str) -> dict[str, Any]:
         """A try as a turn of the conversation with the compiler."""
-        return {**self._asked, "tool_calls": written}
+        shown = written[:_LONGEST_TRY] if isinstance(written, str) else written
+        return {**self._asked, "tool_calls": shown}
 
     async def _reply(self, history: list[dict[str, Any]], wrong: str) -> dspy.Prediction:
         """One call of the model, held to the schema where it can be."""
@@ -188,8 +194,10 @@ class _Compilation:
         }
         backends = self._tree.backends
         if backends is None or backends.can("tool_compiler", "json_schema"):
-            required = self._tools.choice == "required"
-            schema = calls_schema(self._shown, self._intent.blocks, required=required, parallel=self._tools.parallel)
+            required, parallel = self._required, self._tools.parallel
+            schema = await asyncio.to_thread(
+                calls_schema, self._shown, self._intent.blocks, required=required, parallel=parallel
+            )
             config["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "tool_calls", "schema": schema},

@@ -17,7 +17,8 @@ from programs.coercion import resolved
 from programs.transcript import Message, Session, Tool, Transcript
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s")
-_DEEPEST = 4
+_DEPTHS = (4, 2, 1)  # levels of a type that are told
+_MOST_PARTS = 200  # of a type
 _MOST_CHOICES = 30
 _MANY = 30  # tools: of so many only names and first words are told
 _BRIEF, _FULL, _OF_ARGUMENT = 160, 600, 200  # characters of a description
@@ -75,36 +76,65 @@ def _names(tool: Tool) -> Iterator[str]:
 
 def _arguments(tool: Tool) -> Iterator[str]:
     for name, schema in zip(_names(tool), _properties(tool).values(), strict=True):
-        yield f"{name}: {_type(schema, tool.parameters, 0)}"
+        yield f"{name}: {_type(schema, tool.parameters)}"
 
 
-def _type(schema: Any, root: Any, depth: int) -> str:
-    """A schema as a type."""
-    schema = resolved(schema, root)
-    if not isinstance(schema, Mapping) or depth > _DEEPEST:
-        return "any"
-    if "const" in schema:
-        return _json(schema["const"])
-    if isinstance(values := schema.get("enum"), list) and values:
-        more = [*map(_json, values[:_MOST_CHOICES])] + ["..."] * (len(values) > _MOST_CHOICES)
-        return " | ".join(more)
-    choices = schema.get("anyOf") or schema.get("oneOf")
-    if isinstance(choices, list):
-        return " | ".join(dict.fromkeys(_type(choice, root, depth + 1) for choice in choices))
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        return " | ".join(_type({**schema, "type": one}, root, depth + 1) for one in kind)
-    if kind == "array":
-        inner = _type(schema.get("items", {}), root, depth + 1)
-        return f"({inner})[]" if " | " in inner else f"{inner}[]"
-    if isinstance(properties := schema.get("properties"), Mapping):
-        required = schema.get("required") or ()
-        fields = [
-            f"{name}{'' if name in required else '?'}: {_type(inner, root, depth + 1)}"
-            for name, inner in properties.items()
-        ]
-        return "{" + ", ".join(fields) + "}"
-    return str(kind or "any")
+def _type(schema: Any, root: Any) -> str:
+    """A schema as a type. Where that is too long in full, it is told less deeply."""
+    for deepest in _DEPTHS:
+        try:
+            return _Type(root, deepest).told(schema, 0)
+        except _TooLong:
+            continue
+    return "any"
+
+
+class _TooLong(Exception):
+    """A type has too many parts to be read."""
+
+
+class _Type:
+    """One argument's type on its way."""
+
+    def __init__(self, root: Any, deepest: int) -> None:
+        self._root = root
+        self._deepest = deepest
+        self._left = _MOST_PARTS
+
+    def told(self, schema: Any, depth: int) -> str:
+        """The type.
+
+        Raises:
+            _TooLong: it has too many parts.
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise _TooLong
+        schema = resolved(schema, self._root)
+        if not isinstance(schema, Mapping) or depth > self._deepest:
+            return "any"
+        if "const" in schema:
+            return _json(schema["const"])
+        if isinstance(values := schema.get("enum"), list) and values:
+            more = [*map(_json, values[:_MOST_CHOICES])] + ["..."] * (len(values) > _MOST_CHOICES)
+            return " | ".join(more)
+        choices = schema.get("anyOf") or schema.get("oneOf")
+        if isinstance(choices, list):
+            return " | ".join(dict.fromkeys(self.told(choice, depth + 1) for choice in choices))
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            return " | ".join(self.told({**schema, "type": one}, depth + 1) for one in kind)
+        if kind == "array":
+            inner = self.told(schema.get("items", {}), depth + 1)
+            return f"({inner})[]" if " | " in inner else f"{inner}[]"
+        if isinstance(properties := schema.get("properties"), Mapping):
+            required = schema.get("required") or ()
+            fields = [
+                f"{name}{'' if name in required else '?'}: {self.told(inner, depth + 1)}"
+                for name, inner in properties.items()
+            ]
+            return "{" + ", ".join(fields) + "}"
+        return str(kind or "any")
 
 
 def _about(schema: Any) -> str:
@@ -114,7 +144,7 @@ def _about(schema: Any) -> str:
     said = _cut(str(schema.get("description") or ""), _OF_ARGUMENT)
     shape = [f"format {schema['format']}"] if isinstance(schema.get("format"), str) else []
     if "default" in schema and schema["default"] is not None:
-        shape.append(f"default {_json(schema['default'])}")
+        shape.append(f"default {_cut(_json(schema['default']), _OF_ARGUMENT)}")
     return f"{said} ({', '.join(shape)})".strip() if shape else said
 
 

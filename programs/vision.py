@@ -7,7 +7,6 @@ that a conversation that is sent again is told in the same words.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 from collections import OrderedDict
@@ -18,6 +17,7 @@ from typing import Any
 import dspy
 
 from programs.errors import InvalidRequest
+from programs.together import together
 from programs.tools.fetching import FetchFailed, fetch
 from programs.transcript import Message, Session, Transcript
 from programs.tree import Tree
@@ -55,9 +55,7 @@ class Vision(dspy.Module):  # type: ignore[misc]
             for message in session.transcript.messages
             for _ in message.images
         ]
-        seen = iter(
-            await asyncio.gather(*(self._once(session, tree, *pair) for pair in zip(images, asked, strict=True)))
-        )
+        seen = iter(await together(self._once(session, tree, *pair) for pair in zip(images, asked, strict=True)))
         messages: list[Message] = []
         number = 0
         for message in session.transcript.messages:

@@ -5,6 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/chat
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -185,7 +186,7 @@ async def refuse_broken_text(request: Request) -> None:
 async def create(request: Request, body: ChatRequest, tenant: Admitted) -> Response:
     """Answer a conversation, whole or as a stream of chunks."""
     served(request, body.model)
-    tools = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls)
+    tools = await asyncio.to_thread(read_tools, body.tools, body.tool_choice, body.parallel_tool_calls)
     runs: Runs = request.app.state.runs
     asked = Run(
         id=f"chatcmpl-{uuid.uuid4().hex}",

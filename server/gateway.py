@@ -12,12 +12,13 @@ from typing import Any, Self
 from fastapi import Request
 
 from programs.environment import EnvironmentUnavailable
+from programs.errors import ConfigurationError
 from programs.tools import Caller, Execution, GatewayTool, Registry, Todos, tenant_folder, workspace_tools
 from programs.tools.bash import bash_tool
 from programs.tools.mcp import MCPServers
 from programs.tools.web import web_tools
 from programs.transcript import Tool
-from server.settings import Settings
+from server.settings import Settings, config_file
 from store import Run, Store
 
 logger = logging.getLogger("rants")
@@ -35,6 +36,7 @@ class Gateway:
     """
 
     def __init__(self, settings: Settings, store: Store) -> None:
+        _keep_apart(settings)
         self._settings = settings
         self._store = store
         self._servers = MCPServers(settings.tools.mcp)
@@ -147,6 +149,21 @@ class _Todos(Todos):
     async def write(self, todos: list[dict[str, Any]]) -> None:
         """See `Todos`."""
         self._todos = todos
+
+
+def _keep_apart(settings: Settings) -> None:
+    """See that the workspace does not hold what tools must not read: keys, and everybody's conversations.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+    workspace = settings.tools.workspace.resolve()
+    private = [settings.state.sqlite_path, *([config_file()] if config_file().exists() else [])]
+    for path in private:
+        if path.resolve().is_relative_to(workspace):
+            raise ConfigurationError(
+                f"tools.workspace is {workspace}, which holds {path}: tools must not read that. Choose another folder."
+            )
 
 
 def _is_loopback(host: str) -> bool:

@@ -29,10 +29,10 @@ class Memory:
 
     def keep(self, tenant: str, said: Sequence[Message]) -> None:
         """Remember what a run has appended to its transcript."""
-        for message in said:
-            for call in message.tool_calls:
-                self._said[tenant, call.id] = tuple(said)
-                self._bytes += _size(said)
+        size = _size(said)
+        for call in (call for message in said for call in message.tool_calls):
+            self._said[tenant, call.id] = tuple(said)
+            self._bytes += size
         while self._bytes > self._most_bytes:
             _, forgotten = self._said.popitem(last=False)
             self._bytes -= _size(forgotten)
@@ -57,11 +57,16 @@ class Memory:
 
 def _retold(messages: Sequence[Message], said: Mapping[str, tuple[Message, ...]]) -> list[Message]:
     told: list[Message] = []
+    calls = set[str]()  # those of the runs that are told again
     for message in messages:
-        known = said.get(message.tool_calls[0].id) if message.tool_calls else None
+        first = message.tool_calls[0].id if message.tool_calls else None
+        if first in calls:
+            continue  # of the same run: a client has parted its calls
+        known = said.get(first) if first is not None else None
         if known is None:
             told.append(message)
             continue
+        calls |= {call.id for step in known for call in step.tool_calls}
         # Names and arguments may have been written anew by the client; ids are not. Earlier steps of the same run may
         # have come as messages of their own.
         earlier = {(step.role, step.content) for step in known}

@@ -5,6 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/responses and the Open Re
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -146,7 +147,9 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
     served(request, body.model if body.model is not None else name)
     gateway: Gateway = request.app.state.gateway
     ours = gateway.offered(request)
-    tools = read_tools(body.tools, body.tool_choice, body.parallel_tool_calls, gateway=ours, always=gateway.always)
+    tools = await asyncio.to_thread(
+        read_tools, body.tools, body.tool_choice, body.parallel_tool_calls, gateway=ours, always=gateway.always
+    )
     if body.background and body.store is False:
         raise InvalidRequest(
             "A background response has to be stored: leave out store, or set it to true.", param="store"

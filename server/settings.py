@@ -135,9 +135,14 @@ class FileUnderEnvironment(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """The raw tree."""
-        tree = _read_file(Path(os.environ.get(_CONFIG_FILE, "config.yaml")))
+        tree = _read_file(config_file())
         overlay(tree, os.environ)
         return tree
+
+
+def config_file() -> Path:
+    """The file that is read, if it is there."""
+    return Path(os.environ.get(_CONFIG_FILE, "config.yaml"))
 
 
 def overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from programs.errors import InvalidRequest
-from programs.schemas import UnusableSchema, check
+from programs.schemas import UnusableSchema, check, deeper_than
 from programs.transcript import Tool, Tools
 
 _NAME = re.compile(r"[a-zA-Z0-9_.:/-]{1,128}")
@@ -46,11 +47,12 @@ def read_tools(
         InvalidRequest: a tool cannot be used, or the choice names none that is there; `param` says which.
     """
     listed = list(tools or ())
-    if len(listed) > _MOST_TOOLS:
-        raise InvalidRequest(f"tools has {len(listed)} items; send at most {_MOST_TOOLS}.", param="tools")
+    count = sum(1 + len(inner) if isinstance(inner := item.get("tools"), list) else 1 for item in listed)
+    if count > _MOST_TOOLS:
+        raise InvalidRequest(f"tools has {count} items; send at most {_MOST_TOOLS}.", param="tools")
     client = [tool for index, item in enumerate(listed) for tool in _client_tools(item, f"tools[{index}]")]
-    names = [tool.name for tool in client]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    named_so = Counter(tool.name for tool in client)
+    if twice := next((name for name, times in named_so.items() if times > 1), None):
         raise InvalidRequest(f"tools names {twice!r} twice; give each tool a name of its own.", param="tools")
     ours = [tool for index, item in enumerate(listed) for tool in _gateway_tools(item, f"tools[{index}]", gateway)]
     ours = list({tool.name: tool for tool in ours}.values()) or [
@@ -106,7 +108,7 @@ def _check(schema: Any, param: str) -> None:
         raise InvalidRequest(f"{param} should be a JSON Schema, an object.", param=param)
     if schema.get("type", "object") != "object":
         raise InvalidRequest(f"{param} should describe an object: arguments have names.", param=param)
-    if _deeper_than(schema, _DEEPEST) or len(json.dumps(schema)) > _LONGEST_SCHEMA:
+    if deeper_than(schema, _DEEPEST) or len(json.dumps(schema)) > _LONGEST_SCHEMA:
         raise InvalidRequest(
             f"{param} is too large: at most {_DEEPEST} levels and {_LONGEST_SCHEMA} bytes.", param=param
         )
@@ -114,13 +116,6 @@ def _check(schema: Any, param: str) -> None:
         check(schema)
     except UnusableSchema as error:
         raise InvalidRequest(f"{param} cannot be used: {error}.", param=param) from error
-
-
-def _deeper_than(value: Any, levels: int) -> bool:
-    if levels < 0:
-        return True
-    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    return any(_deeper_than(item, levels - 1) for item in inner)
 
 
 def _gateway_tools(item: Mapping[str, Any], param: str, gateway: Mapping[str, Tool] | None) -> Iterator[Tool]:
@@ -135,7 +130,7 @@ def _gateway_tools(item: Mapping[str, Any], param: str, gateway: Mapping[str, To
     allowed = item.get("allowed_tools")
     names = list(known) if allowed is None else _list(item, "allowed_tools", param)
     for index, name in enumerate(names):
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise InvalidRequest(
                 f"There is no gateway tool {name!r} here. There are: {', '.join(known) or 'none'}.",
                 param=f"{param}.allowed_tools[{index}]",

@@ -17,9 +17,11 @@ class CompileTools(dspy.Signature):  # type: ignore[misc]
     as a block is never copied: write {"$block": "NAME"} in its place.
     """
 
-    tools: str = dspy.InputField(desc="the tools: name, arguments with their types, what each is for")
+    tools: str = dspy.InputField(desc="the tools: name, arguments with their types, what each is for", default="")
     conversation: str = dspy.InputField(desc="what was said last, shortened: what words like `it` refer to", default="")
-    intent: str = dspy.InputField(desc="what is wanted, and the names, sizes and first lines of the blocks it has")
+    intent: str = dspy.InputField(
+        desc="what is wanted, and the names, sizes and first lines of the blocks it has", default=""
+    )
     history: dspy.History = dspy.InputField(
         desc="a first try at this: tools, conversation, intent and the reply", default=dspy.History(messages=[])
     )

@@ -120,6 +120,7 @@ def test_compose_points_rants_at_the_models_that_it_pulls(
     settings = Settings.load()
 
     assert settings.state.sqlite_path == Path("/work/rants.sqlite3")
+    assert settings.tools.workspace == Path("/work/workspace")
     compiler = settings.models.tool_compiler
     assert compiler is not None
     pulled = compose["services"]["ollama-pull"]["environment"]

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from programs.environment.commands import LONGEST_COMMAND, CommandFailed, Commands, Ran
+from programs.errors import ToolFailed
 from programs.settings import BashSettings
+from programs.tools import arguments as takes
 from programs.tools.protocol import Caller, GatewayTool, Result
 from programs.transcript import Tool
 
@@ -28,28 +30,28 @@ async def bash_tool(settings: BashSettings, commands: Commands | None = None) ->
     await commands.start()
 
     async def execute(arguments: Mapping[str, Any], caller: Caller) -> Result:
-        try:
-            workspace, workdir = await asyncio.to_thread(_folders, caller.workspace, arguments.get("workdir") or ".")
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            return Result(f"workdir: {error}", ok=False)
-        if workdir is None:
-            return Result(f"workdir: {arguments['workdir']} is not a folder of the workspace", ok=False)
+        workspace, workdir = await asyncio.to_thread(_folders, caller.workspace, arguments.get("workdir") or ".")
         timeout = arguments["timeout"] / 1000 if arguments.get("timeout") else settings.timeout_seconds
         timeout = min(timeout, settings.max_timeout_seconds)
         try:
             ran = await commands.run(arguments["command"], workspace=workspace, workdir=workdir, timeout=timeout)
         except CommandFailed as error:
-            return Result(f"The command was not run: {error}.", ok=False)
+            raise ToolFailed(f"The command was not run: {error}.") from error
         return _told(ran, timeout, settings)
 
     return GatewayTool(_described(settings), execute, changes=True)
 
 
-def _folders(workspace: Path, workdir: str) -> tuple[Path, Path | None]:
-    """The workspace, and where to start; None where that is no folder beneath it. Both without links."""
-    workspace.mkdir(parents=True, exist_ok=True)
-    root, start = Path(os.path.realpath(workspace)), Path(os.path.realpath(workspace / workdir))
-    return root, start if start.is_relative_to(root) and start.is_dir() else None
+def _folders(workspace: Path, workdir: str) -> tuple[Path, Path]:
+    """The workspace, and where to start beneath it; both without links."""
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+        root, start = Path(os.path.realpath(workspace)), Path(os.path.realpath(workspace / workdir))
+        if start.is_relative_to(root) and start.is_dir():
+            return root, start
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise ToolFailed(f"workdir: {error}") from error
+    raise ToolFailed(f"workdir: {workdir} is not a folder of the workspace")
 
 
 def _told(ran: Ran, timeout: float, settings: BashSettings) -> Result:
@@ -78,33 +80,15 @@ def _described(settings: BashSettings) -> Tool:
             f" runs on when it ends, and only files remain. It runs {network} network, can write in the workspace and"
             " in $TMPDIR, and sees no other files but the system's. Nobody answers a question that a program asks."
         ),
-        parameters={
-            "type": "object",
-            "properties": {
-                "command": {
-                    "type": "string",
-                    "description": "The command line.",
-                    "minLength": 1,
-                    "maxLength": LONGEST_COMMAND,
-                },
-                "description": {
-                    "type": "string",
-                    "description": "What the command does, in five to ten words.",
-                    "maxLength": 200,
-                },
-                "timeout": {
-                    "type": "integer",
-                    "description": f"Milliseconds it may take. Default {settings.timeout_seconds * 1000:.0f}.",
-                    "minimum": 1,
-                    "maximum": int(settings.max_timeout_seconds * 1000),
-                },
-                "workdir": {
-                    "type": "string",
-                    "description": "The folder to start in, relative to the workspace. Default: the workspace.",
-                    "maxLength": 1024,
-                },
-            },
-            "required": ["command"],
-            "additionalProperties": False,
-        },
+        parameters=takes.takes(
+            ["command"],
+            command=takes.text("The command line.", LONGEST_COMMAND, 1),
+            description=takes.text("What the command does, in five to ten words.", 200),
+            timeout=takes.number(
+                f"Milliseconds it may take. Default {settings.timeout_seconds * 1000:.0f}.",
+                1,
+                int(settings.max_timeout_seconds * 1000),
+            ),
+            workdir=takes.path("The folder to start in, relative to the workspace. Default: the workspace."),
+        ),
     )

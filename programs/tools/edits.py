@@ -14,7 +14,7 @@ from programs.tools.files import encoded
 from programs.tools.patches import read_patch
 from programs.tools.patching import changes_of
 from programs.tools.protocol import Caller, GatewayTool, Result
-from programs.tools.workspace import Workspace
+from programs.tools.workspace import LARGEST, Workspace
 from programs.transcript import Tool
 
 _MOST_EDITS = 100
@@ -123,6 +123,8 @@ def _replaced(text: str, edit: Mapping[str, Any]) -> tuple[str, str]:
             f"oldString is there {count} times (lines {lines}); take in the lines around the one that is meant, or say"
             " replaceAll"
         )
+    if len(text) + count * (len(new) - len(old)) > LARGEST:
+        raise ToolFailed(f"the file would become longer than {LARGEST:,} characters")
     return text.replace(old, new), f"line {lines}" if count == 1 else f"{count} places (lines {lines})"
 
 

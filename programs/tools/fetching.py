@@ -26,7 +26,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from programs.backends.connections import certificates, described
-from programs.errors import RantsError
+from programs.errors import ToolFailed
 
 type Address = IPv4Address | IPv6Address
 type Allowed = Callable[[Address], bool]
@@ -57,7 +57,7 @@ _NOT_PUBLIC = [
 ]
 
 
-class FetchFailed(RantsError):
+class FetchFailed(ToolFailed):
     """A URL could not be fetched, or must not be; the message says why, for whoever wrote it."""
 
 

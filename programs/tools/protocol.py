@@ -68,7 +68,8 @@ class Caller:
         session: the session whose step made the call.
         workspace: the folder that file tools and commands may touch, and nothing outside of it.
         todos: the session's to-do list.
-        task: answers a question in a child session of the same loop; None where sessions may go no deeper.
+        task: given the id of its call and a question, has it answered in a child session of the same loop; None where
+            sessions may go no deeper.
         offered: the names of the tools that the session may use; None for all that there are.
         executed: is told of each call when it has ended, those of a batch too.
         call: the id of the call that is being executed; the registry says it.
@@ -78,7 +79,7 @@ class Caller:
     session: str
     workspace: Path
     todos: Todos
-    task: Callable[[str], Awaitable[str]] | None = None
+    task: Callable[[str, str], Awaitable[str]] | None = None
     offered: frozenset[str] | None = None
     executed: Callable[[Execution], None] = lambda _: None
     call: str = ""

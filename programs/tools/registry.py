@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Literal
 
 from programs.errors import ConfigurationError, ToolFailed
-from programs.schemas import problem
+from programs.schemas import UnusableSchema, problem
 from programs.settings import ToolSettings
 from programs.tools.batches import batch_tools
 from programs.tools.edits import edit_tools
@@ -167,7 +167,12 @@ class Registry:
             arguments = json.loads(call.arguments or "{}")
         except (ValueError, RecursionError) as error:
             return Result(f"The arguments of {call.name} are not JSON: {error}", ok=False)
-        wrong = await asyncio.to_thread(problem, arguments, tool.tool.parameters)
+        if not isinstance(arguments, dict):
+            return Result(f"The arguments of {call.name} do not fit: they must be an object.", ok=False)
+        try:
+            wrong = await asyncio.to_thread(problem, arguments, tool.tool.parameters)
+        except UnusableSchema as error:
+            return Result(f"The arguments of {call.name} cannot be held to its schema: {error}", ok=False)
         if wrong is not None:
             return Result(f"The arguments of {call.name} do not fit: {wrong}", ok=False)
         try:

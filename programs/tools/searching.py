@@ -28,7 +28,7 @@ _MOST = 100
 _PASSAGES = 8
 _LARGEST = 16 << 20  # of a file that is searched
 _BATCH = 4 << 20
-_RANKED = 32 << 20  # bytes of all files that codesearch ranks, which takes them all at once
+_RANKED = 16 << 20  # bytes of all files that codesearch ranks, which takes them all at once
 _MEMORY = 2 << 30
 
 

@@ -78,10 +78,10 @@ def _skills(folder: Path) -> list[Skill]:
 
 
 def _skill(file: Path) -> Skill:
-    head, found, _ = file.read_text("utf-8-sig").removeprefix("---\n").partition("\n---")
     try:
+        head, found, _ = file.read_text("utf-8-sig").removeprefix("---\n").partition("\n---")
         front = yaml.safe_load(head) if found else None
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{file}: what stands between the lines `---` is not YAML: {error}") from None
     if not isinstance(front, dict) or not isinstance(front.get("description"), str):
         raise ConfigurationError(f"{file} must begin with a line `---`, `name: ...`, `description: ...` and `---`")

@@ -135,8 +135,10 @@ def _write_beside(folder: int, data: bytes, like: os.stat_result | None, mode: i
     with os.fdopen(os.open(name, _NEW, 0o666, dir_fd=folder), "wb") as file:
         try:
             if like is not None:
-                with suppress(PermissionError):
-                    os.fchown(file.fileno(), like.st_uid, like.st_gid)
+                status = os.fstat(file.fileno())
+                if (status.st_uid, status.st_gid) != (like.st_uid, like.st_gid):
+                    with suppress(OSError):  # not everybody may give a file away, nor to everybody
+                        os.fchown(file.fileno(), like.st_uid, like.st_gid)
                 mode = like.st_mode if mode is None else mode
             if mode is not None:
                 os.fchmod(file.fileno(), mode & 0o777)

@@ -33,7 +33,7 @@ async def _task(arguments: Mapping[str, Any], caller: Caller) -> Result:
     if caller.task is None:
         raise ToolFailed("no further session can be opened from here; do the task yourself")
     try:
-        answer = await caller.task(arguments["prompt"])
+        answer = await caller.task(caller.call, arguments["prompt"])
     except (BackendError, UserError) as error:
         raise ToolFailed(f"the task was not done: {error}") from error
     return Result(answer, details={"description": arguments["description"]})

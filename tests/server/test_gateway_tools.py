@@ -11,6 +11,11 @@ import httpx2
 import pytest
 
 from evals.scripted import Reply, ScriptedBackend
+from programs.errors import ConfigurationError
+from programs.settings import ToolSettings
+from server.gateway import Gateway
+from server.settings import Settings
+from store import Store
 from tests.server.test_tools import asked, compiles, is_compiler, playing
 from tests.support import ServerProcess, response_events, running
 
@@ -209,3 +214,11 @@ def test_whoever_may_ask_from_elsewhere_without_a_key_changes_nothing(
             said = at.post("/v1/responses", json={"model": MODEL, "input": "Go.", "tools": [ours(name)]})
             assert said.status_code == status
     assert not (tmp_path / "var" / "workspace" / "a").exists()
+
+
+async def test_a_workspace_that_holds_the_database_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(tools=ToolSettings(workspace=Path()))
+    async with await Store.open(settings.state) as store:
+        with pytest.raises(ConfigurationError, match="tools must not read that"):
+            Gateway(settings, store)

@@ -53,23 +53,26 @@ def _excerpt(line: str, match: re.Match[str]) -> str:
 
 
 def _passages(content: str) -> Iterator[tuple[int, str]]:
-    """Pieces of a text, cut where a line is empty, or else where they are long enough; with their lines' numbers."""
-    pending: list[str] = []
-    first = size = 0
-    for number, line in enumerate(content.split("\n"), 1):
-        full = len(pending) >= _PASSAGE_LINES or size + len(line) > _PASSAGE_CHARS
-        if pending and (full or (not line.strip() and 2 * len(pending) >= _PASSAGE_LINES)):
-            yield first, "\n".join(pending)
-            pending = []
-        if not pending:
-            first, size = number, 0
-        if pending or line.strip():
-            pending.append(line[:_PASSAGE_CHARS])
-            size += len(line) + 1
-    if pending:
-        yield first, "\n".join(pending)
+    """Pieces of a text, cut at an empty line where one is near, with the numbers of their first lines."""
+    lines = content.split("\n")
+    begin = 0
+    while begin < len(lines):
+        if not lines[begin].strip():
+            begin += 1
+            continue
+        piece = lines[begin : begin + _PASSAGE_LINES]
+        if len(piece) == _PASSAGE_LINES:
+            half = _PASSAGE_LINES // 2
+            piece = piece[: next((index for index in range(half, _PASSAGE_LINES) if not piece[index].strip()), None)]
+        text = "\n".join(piece)
+        if len(text) > _PASSAGE_CHARS:  # as many lines as there is room for, and at least one
+            kept = max(1, text.count("\n", 0, _PASSAGE_CHARS))
+            piece = piece[:kept]
+            text = "\n".join(piece)[:_PASSAGE_CHARS]
+        yield begin + 1, text
+        begin += len(piece)
 
 
 def _apart(text: str) -> str:
     """The text with the words of its names apart: `readFile` and `read_file` are "read File" and "read file"."""
-    return re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", text.replace("_", " "))
+    return re.sub(r"[A-Z]+", r" \g<0>", text.replace("_", " "))

@@ -162,9 +162,10 @@ def _public(folder: str) -> list[str]:
 
 # --- mounts -----------------------------------------------------------------------------------------------------------
 
-_NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
-_MOUNT_SETATTR = 442
-_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+_NOSUID, _NODEV, _NOEXEC, _REC, _PRIVATE = 2, 4, 8, 16384, 1 << 18
+_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_CLONE_TREE, _FROM_DESCRIPTOR = 1, 4
 _ATTR_READ_ONLY, _ATTR_NOSUID = 1, 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -178,23 +179,32 @@ def mount_read_only(workspace: str, scratch: str) -> bool:
         OSError: the kernel refused a step.
     """
     _mount("none", "/", None, _REC | _PRIVATE)
-    kept = {name: os.open(name, os.O_PATH | os.O_DIRECTORY) for name in (workspace, scratch)}
     own_proc = True
     try:
         _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
     except OSError:
         own_proc = False
-    _set_attributes("/", on=_ATTR_READ_ONLY | _ATTR_NOSUID, off=0, flags=_AT_RECURSIVE)
-    for source, target in ((scratch, "/tmp"), (scratch, "/dev/shm"), (workspace, workspace)):  # noqa: S108
+    # Copies, with what is mounted beneath: they stay as they are when all else becomes read-only.
+    copies = [(_copy(scratch), target) for target in ("/tmp", "/dev/shm") if Path(target).is_dir()]  # noqa: S108
+    copies.append((_copy(workspace), workspace))
+    _set_attributes(_AT_FDCWD, "/", _ATTR_READ_ONLY | _ATTR_NOSUID)
+    for copy, target in copies:
         if target == workspace:
             Path(target).mkdir(parents=True, exist_ok=True)  # one in /tmp is hidden by now
-        elif not Path(target).is_dir():
-            continue
-        _mount(f"/proc/self/fd/{kept[source]}", target, None, _BIND)
-        _set_attributes(target, on=0, off=_ATTR_READ_ONLY, flags=0)
-    for descriptor in kept.values():
-        os.close(descriptor)
+        _set_attributes(copy, "", _ATTR_NOSUID)
+        lockdown.syscall(
+            f"mount on {target}", _MOVE_MOUNT, ctypes.c_int(copy), ctypes.c_char_p(b""), ctypes.c_int(_AT_FDCWD),
+            ctypes.c_char_p(os.fsencode(target)), ctypes.c_uint(_FROM_DESCRIPTOR),
+        )  # fmt: skip
+        os.close(copy)
     return own_proc
+
+
+def _copy(folder: str) -> int:
+    """The descriptor of a copy of the mounts at a folder, which is mounted nowhere yet."""
+    flags = ctypes.c_uint(_CLONE_TREE | os.O_CLOEXEC | _AT_RECURSIVE)
+    where = ctypes.c_char_p(os.fsencode(folder))
+    return lockdown.syscall(f"open_tree {folder}", _OPEN_TREE, ctypes.c_int(_AT_FDCWD), where, flags)
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
@@ -203,10 +213,11 @@ def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
         raise OSError(number, f"mount on {target}: {os.strerror(number)}")
 
 
-def _set_attributes(path: str, *, on: int, off: int, flags: int) -> None:
-    attributes = ctypes.c_char_p(struct.pack("=QQQQ", on, off, 0, 0))
+def _set_attributes(base: int, path: str, attributes: int) -> None:
+    """Of a mount, and all that are mounted beneath."""
+    flags = ctypes.c_uint(_AT_RECURSIVE | (0 if path else _AT_EMPTY_PATH))
+    new = ctypes.c_char_p(struct.pack("=QQQQ", attributes, 0, 0, 0))
     where = ctypes.c_char_p(os.fsencode(path))
     lockdown.syscall(
-        f"mount_setattr {path}", _MOUNT_SETATTR, ctypes.c_int(_AT_FDCWD), where, ctypes.c_uint(flags), attributes,
-        ctypes.c_size_t(32),
-    )  # fmt: skip
+        f"mount_setattr {path}", _MOUNT_SETATTR, ctypes.c_int(base), where, flags, new, ctypes.c_size_t(32)
+    )

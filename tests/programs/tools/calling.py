@@ -33,7 +33,7 @@ class Calling:
     root: Path
     settings: ToolSettings = field(default_factory=ToolSettings)
     more: list[GatewayTool] = field(default_factory=list)
-    task: Callable[[str], Awaitable[str]] | None = None
+    task: Callable[[str, str], Awaitable[str]] | None = None
     offered: frozenset[str] | None = None
     executed: list[Execution] = field(default_factory=list)
 

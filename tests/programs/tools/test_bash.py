@@ -14,7 +14,7 @@ from programs.environment.commands import Commands
 from programs.settings import BashSettings
 from programs.tools import GatewayTool, Result
 from programs.tools.bash import bash_tool
-from tests.programs.tools.callers import caller
+from tests.programs.tools.calling import Calling
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="commands need Linux")
 
@@ -35,8 +35,7 @@ async def bash(settings: BashSettings, commands: Commands) -> GatewayTool:
 
 
 async def call(bash: GatewayTool, workspace: Path, **arguments: Any) -> Result:
-    Draft202012Validator(bash.tool.parameters).validate(arguments)
-    return await bash.execute(arguments, caller(workspace))
+    return await Calling(workspace, more=[bash])("bash", **arguments)
 
 
 @linux

@@ -81,6 +81,12 @@ async def test_an_empty_old_text_makes_a_file_and_replaces_none(call: Calling) -
     assert (said.ok, "no such file" in said.output) == (False, True)
 
 
+async def test_a_file_does_not_grow_beyond_what_memory_holds(call: Calling) -> None:
+    (call.root / "file").write_text("a" * 100_000)
+    said = await call("edit", filePath="file", oldString="a", newString="b" * 1_000_000, replaceAll=True)
+    assert (said.ok, "would become longer" in said.output) == (False, True)
+
+
 async def test_a_change_that_changes_nothing_is_refused(call: Calling) -> None:
     (call.root / "file").write_text("a")
     assert not (await call("edit", filePath="file", oldString="a", newString="a")).ok

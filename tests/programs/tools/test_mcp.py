@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from programs.settings import MCPServerSettings
 from programs.tools import GatewayTool, Result
 from programs.tools.mcp import MCPServers, _name
-from tests.programs.tools.callers import caller
+from tests.programs.tools.calling import Calling
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -34,7 +34,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def call(servers: MCPServers, tool: str, **arguments: Any) -> Result:
-    return await found(servers, tool).execute(arguments, caller(Path("/nowhere")))
+    return await Calling(Path("/nowhere"), more=servers.tools())(tool, **arguments)
 
 
 def found(servers: MCPServers, tool: str) -> GatewayTool:

@@ -86,6 +86,30 @@ async def test_of_equal_places_the_nearest_is_meant(call: Calling) -> None:
     assert await _patched(call, before, patch) == b"x\nx\nx\nz\nx\nx\nx\ny\nx\n"
 
 
+async def test_a_place_is_sought_where_the_hunk_before_has_moved_to(call: Calling) -> None:
+    lines = ["first", *["p"] * 2, "same", *["p"] * 9, "same", "p"]
+    before = "".join(f"{line}\n" for line in [*["new"] * 10, *lines])
+    patch = _unified("@@ -1 +1 @@", "-first", "+1", "@@ -14 +14 @@", "-same", "+other")
+    lines = ["1", *["p"] * 2, "same", *["p"] * 9, "other", "p"]
+    assert await _patched(call, before, patch) == "".join(f"{line}\n" for line in [*["new"] * 10, *lines]).encode()
+
+
+async def test_empty_lines_between_the_parts_of_a_patch_are_nothing(call: Calling) -> None:
+    (call.root / "other").write_text("x\n")
+    patch = _unified("@@ -2 +2 @@", "-two", "+2") + "\n\n" + _unified("@@ -1 +1 @@", "-x", "+y", name="other")
+    assert await _patched(call, TEXT, patch) == TEXT.replace("two", "2").encode()
+    assert (call.root / "other").read_text() == "y\n"
+    patch = _marked("", "*** Update File: file", "", "@@", "-two", "+2", "", "*** Update File: other", "-y", "+z", "")
+    assert await _patched(call, TEXT, patch) == TEXT.replace("two", "2").encode()
+    assert (call.root / "other").read_text() == "z\n"
+
+
+async def test_an_empty_line_within_a_hunk_is_an_empty_line(call: Calling) -> None:
+    patch = _unified("@@ -1,3 +1,3 @@", " a", "", "-b", "+c")
+    assert await _patched(call, "a\n\nb\n", patch) == b"a\n\nc\n"
+    assert await _patched(call, "a\nb\n", patch, ok=False) == b"a\nb\n"
+
+
 async def test_an_anchor_says_which_of_equal_places_is_meant(call: Calling) -> None:
     before = "class A:\n    def f(self):\n        return 1\nclass B:\n    def f(self):\n        return 1\n"
     patch = _marked(
@@ -140,6 +164,8 @@ async def test_lines_that_look_like_heads_are_lines_where_the_counts_say_so(call
     (call.root / "other").write_text("x\n")
     assert await _patched(call, "a\n-- b\nd\n", patch) == b"a\n++ c\nd\n"
     assert (call.root / "other").read_text() == "y\n"
+    patch = _unified("@@ -1,2 +1,2 @@", " a", "--- b", "+++ c", "@@ -4 +4 @@", "-e", "+f")
+    assert await _patched(call, "a\n-- b\nd\ne\n", patch) == b"a\n++ c\nd\nf\n"
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,18 @@ async def test_a_call_that_is_wrong_is_told_why(call: Calling, name: str, argume
     assert call.executed[0].outcome == "failed"
 
 
+async def test_a_schema_that_nothing_can_be_held_to_is_told(tmp_path: Path) -> None:
+    async def never(_: Mapping[str, Any], __: Caller) -> Result:
+        raise AssertionError
+
+    schema = {"$ref": "#/$defs/itself", "$defs": {"itself": {"$ref": "#/$defs/itself"}}}
+    call = Calling(tmp_path, more=[GatewayTool(Tool(name="odd", parameters=schema), never)])
+    said = await call("odd")
+    assert (said.ok, "cannot be held to its schema" in said.output) == (False, True)
+    call = Calling(tmp_path, more=[GatewayTool(Tool(name="any", parameters={}), never)])
+    assert "must be an object" in (await call.say("any", "[]")).output
+
+
 async def test_a_session_can_call_nothing_but_what_it_was_offered(tmp_path: Path) -> None:
     call = Calling(tmp_path, offered=frozenset({"read", "batch"}))
     said = await call("write", filePath="file", content="x")
@@ -231,15 +243,22 @@ async def test_the_list_of_a_session_is_read_as_it_was_written(call: Calling) ->
 
 
 async def test_a_task_is_answered_by_another_session(tmp_path: Path) -> None:
-    async def answer(prompt: str) -> str:
+    names = []
+
+    async def answer(name: str, prompt: str) -> str:
+        names.append(name)
         return f"answer to {prompt}"
 
     call = Calling(tmp_path, task=answer)
-    assert (await call("task", description="a task", prompt="why?")).output == "answer to why?"
+    asked = {"description": "a task", "prompt": "why?"}
+    assert (await call("task", **asked)).output == "answer to why?"
+    twice = [{"tool": "task", "parameters": asked}, {"tool": "task", "parameters": asked}]
+    assert (await call("batch", tool_calls=twice)).ok
+    assert len(set(names)) == 3  # each is a session of its own
 
 
 async def test_a_task_that_fails_or_cannot_be_is_told(tmp_path: Path) -> None:
-    async def unavailable(_: str) -> str:
+    async def unavailable(_: str, __: str) -> str:
         raise BackendUnavailable("the model is away", backend="generator")
 
     said = await Calling(tmp_path, task=unavailable)("task", description="a task", prompt="why?")
@@ -249,7 +268,7 @@ async def test_a_task_that_fails_or_cannot_be_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_task_may_end_the_run(tmp_path: Path) -> None:
-    async def spent(_: str) -> str:
+    async def spent(_: str, __: str) -> str:
         raise BudgetSpent("The budget is spent.", what="budget_seconds")
 
     with pytest.raises(BudgetSpent):

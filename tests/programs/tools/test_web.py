@@ -16,7 +16,7 @@ from programs.settings import WebSettings
 from programs.tools import GatewayTool, Result
 from programs.tools.fetching import anywhere
 from programs.tools.web import web_tools
-from tests.programs.tools.callers import caller
+from tests.programs.tools.calling import Calling
 
 PAGE = """<!doctype html><html><head><title>Ants &amp; rants</title><style>p {color: red}</style></head><body>
 <script>evil()</script><h2>Colonies</h2><p>An <b>ant</b> lives in a <a href="/colony?x=1">colony</a>.
@@ -75,8 +75,7 @@ async def site() -> AsyncIterator[Site]:
 
 
 async def call(tool: GatewayTool, **arguments: Any) -> Result:
-    Draft202012Validator(tool.tool.parameters).validate(arguments)
-    return await tool.execute(arguments, caller(Path("/nowhere")))
+    return await Calling(Path("/nowhere"), more=[tool])(tool.name, **arguments)
 
 
 @pytest.fixture

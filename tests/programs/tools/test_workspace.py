@@ -145,12 +145,20 @@ def test_a_walk_follows_no_link(workspace: Workspace, outside: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["folder/file", "./folder//file", "folder/../folder/file", "{root}/folder/file", "link", "there/file", "absolute"],
+    [
+        "folder/file",
+        "./folder//file",
+        "folder/../folder/file",
+        "{root}/folder/file",
+        "link",
+        "there/file",
+        "there/far",
+    ],
 )
 def test_paths_and_links_that_stay_inside_work(workspace: Workspace, path: str) -> None:
     (workspace.root / "link").symlink_to("there/../folder/file")
     (workspace.root / "there").symlink_to("folder")
-    (workspace.root / "absolute").symlink_to(workspace.root / "there" / "file")
+    (workspace.root / "folder" / "far").symlink_to(workspace.root / "there" / "file")
     path = path.format(root=workspace.root)
     assert workspace.read(path) == b"inside"
     workspace.write(path, b"new")
@@ -241,6 +249,24 @@ def test_what_is_swapped_for_a_link_while_it_is_used_leads_nowhere(
 
 def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_walk_goes_into_no_folder_that_becomes_a_link(
+    workspace: Workspace, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = workspace.root / "place"
+    place.mkdir()
+    really_open = os.open
+
+    def swap_and_open(path: str, flags: int, *mode: int, dir_fd: int | None = None) -> int:
+        if path == "place" and not place.is_symlink():
+            place.rmdir()
+            place.symlink_to(outside)
+        return really_open(path, flags, *mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", swap_and_open)
+    assert [entry.path for entry in walk(workspace).files] == ["folder/file"]
+    assert place.is_symlink()
 
 
 def test_a_root_that_is_not_there_is_made(tmp_path: Path) -> None:
