@@ -57,9 +57,12 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def unused(value: Any, blocks: Mapping[str, str]) -> list[str]:
-    """The blocks whose text is nowhere in `value`."""
+    """The blocks whose text is nowhere in `value`. That one block holds another's text does not count."""
     texts = list(_texts(value))
-    return [name for name, text in blocks.items() if text not in texts and not any(text in other for other in texts)]
+    written = [text for text in texts if text not in blocks.values()]
+    return [
+        name for name, text in blocks.items() if text not in texts and not any(text and text in one for one in written)
+    ]
 
 
 def _texts(value: Any) -> Iterator[str]:

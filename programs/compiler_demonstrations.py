@@ -112,9 +112,15 @@ DEMONSTRATIONS: tuple[dspy.Example, ...] = (
     ),
     _shown(
         _FILES,
-        "look at pyproject.toml and run the tests",
-        ("look at pyproject.toml", "read", {"path": "pyproject.toml"}),
+        "delete the file tmp/old.log and run the tests",
+        ("delete the file tmp/old.log", "run", {"command": "rm tmp/old.log"}),
         ("run the tests", "run", {"command": "pytest"}),
+    ),
+    _shown(
+        _FILES,
+        "write the file notes/plan.md with the content of block TEXT",
+        ("write the file notes/plan.md", "write", {"path": "notes/plan.md", "content": {"$block": "TEXT"}}),
+        blocks={"TEXT": "# Plan\n\n- paint the door\n- call Ann"},
     ),
 )
 

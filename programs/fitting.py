@@ -10,7 +10,7 @@ from typing import Any
 from programs.blocks import spliced, unused
 from programs.coercion import coerced
 from programs.literal_calls import Call
-from programs.placing import placed
+from programs.placing import placed, places
 from programs.schemas import UnusableSchema, problem
 from programs.transcript import Tool, ToolCall
 
@@ -20,6 +20,22 @@ _MOST_NAMES, _LONGEST_NAME = 50, 100  # that a message repeats
 
 class Misfit(Exception):
     """A call does not fit. `str(error)` tells the model what is wrong."""
+
+
+class BlockLost(Misfit):
+    """The calls fit, and some block is in none of them.
+
+    Args:
+        lost: the blocks' names.
+        calls: the calls.
+        placeless: none of them has a place for any text.
+    """
+
+    def __init__(self, lost: Sequence[str], calls: tuple[ToolCall, ...], *, placeless: bool) -> None:
+        refer = ", ".join(f'{{"$block": "{name}"}}' for name in lost)
+        super().__init__(f"The text of {refer} is in none of the arguments.")
+        self.calls = calls
+        self.placeless = placeless
 
 
 def fitted(
@@ -34,7 +50,8 @@ def fitted(
         said: the intent, in words: where a single call leaves out a block, they tell where it goes.
 
     Raises:
-        Misfit: one of them does not fit its tool's schema, or names no tool; or a block is in none.
+        Misfit: one of them does not fit its tool's schema, or names no tool.
+        BlockLost: a block is in none.
     """
     if len(calls) > _MOST_CALLS:
         raise Misfit(f"There are {len(calls)} calls; make at most {_MOST_CALLS} at once.")
@@ -50,8 +67,11 @@ def fitted(
         made.setdefault((tool.namespace, tool.name, text), call)
         held.append(arguments)
     if lost := unused(held, blocks):
-        refer = ", ".join(f'{{"$block": "{name}"}}' for name in lost)
-        raise Misfit(f"The text of {refer} is in none of the arguments.")
+        called = [_named(name, tools) for name, _ in calls]
+        placeless = not any(
+            places(arguments, _schema(tool), said) for tool, arguments in zip(called, held, strict=True)
+        )
+        raise BlockLost(lost, tuple(made.values()), placeless=placeless)
     return tuple(made.values())
 
 

@@ -28,28 +28,35 @@ def placed(arguments: Any, schema: Mapping[str, Any], lost: Mapping[str, str], s
         lost: the blocks that are in none of them, by name.
         said: the intent, in words.
     """
+    free = places(arguments, schema, said)
+    if not free:
+        return arguments
+    required = resolved(schema, schema).get("required") or ()
+    chosen: dict[str, str] = {}
+    for block in lost:
+        alike = [name for name in free if name not in chosen.values() and _alike(block, name)]
+        if len(alike) == 1 or (alike and alike[0] in required):
+            chosen[block] = alike[0]
+    blocks = [block for block in lost if block not in chosen]
+    names = [name for name in free if name not in chosen.values() and name in required]
+    if len(blocks) == len(names):
+        chosen |= dict(zip(blocks, names, strict=True))
+    if len(chosen) < len(lost):
+        return arguments
+    return {**arguments, **{name: lost[block] for block, name in chosen.items()}}
+
+
+def places(arguments: Any, schema: Mapping[str, Any], said: str) -> list[str]:
+    """The arguments that may be any text, and whose values, if they have some, the intent does not speak of."""
     whole = resolved(schema, schema)
     properties = whole.get("properties") if isinstance(whole, Mapping) else None
     if not isinstance(arguments, dict) or not isinstance(properties, Mapping):
-        return arguments
-    required = whole.get("required") or ()
-    free = [
+        return []
+    return [
         name
         for name, part in properties.items()
         if _is_text(resolved(part, schema)) and not _spoken_of(arguments.get(name), said)
     ]
-    places: dict[str, str] = {}
-    for block in lost:
-        alike = [name for name in free if name not in places.values() and _alike(block, name)]
-        if len(alike) == 1 or (alike and alike[0] in required):
-            places[block] = alike[0]
-    blocks = [block for block in lost if block not in places]
-    names = [name for name in free if name not in places.values() and name in required]
-    if len(blocks) == len(names):
-        places |= dict(zip(blocks, names, strict=True))
-    if len(places) < len(lost):
-        return arguments
-    return {**arguments, **{name: lost[block] for block, name in places.items()}}
 
 
 def _is_text(schema: Any) -> bool:

@@ -47,6 +47,7 @@ from programs.transcript import (
     Sampling,
     Session,
     ToolCall,
+    ToolIntent,
     Tools,
     Transcript,
     estimate_tokens,
@@ -59,7 +60,7 @@ _COMFORTABLE = 0.6  # of the window; the rest is for the reply, and for what a r
 _WORTH_EXPLORING = 2048  # tokens: less than what Explore's own prompt takes
 _PIECE = 1024  # characters of an answer that is there at once, in one delta
 _MOST_INTENTS = 32  # of one step
-_MOST_MISSES = 2  # intents in a row that could not be compiled; then the generator is to answer without
+_MOST_MISSES = 2  # steps in a row that led to nothing new; then the generator is to answer without tools
 _IN_ANSWERS = """To have something done, end the text that you SUBMIT with a line that begins with TOOL_INTENT: and says
 in plain English what to do. Exact text goes below it as a block, between lines <<<NAME and >>>NAME. What came of it is
 told after TOOL_RESULT. Tools:"""
@@ -229,7 +230,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
 
     async def _steps(self, session: Session, tree: Tree) -> StepDone:
         """Step after step, until nothing is left to do here. Gives the last one."""
-        misses = 0
+        misses, wanted = 0, tuple[ToolIntent, ...]()
         for step in itertools.count(1):
             done = tree.recorded.step(session.id, step)
             if done is None:
@@ -242,7 +243,10 @@ class RANTS(dspy.Module):  # type: ignore[misc]
                 return done
             if done.finish_reason == "length" and not done.calls:
                 return done
-            misses = misses + 1 if done.problem else 0
+            # A weak model may want the same for ever, whatever it is told.
+            again = done.intents == wanted and not self._clients(done, session)
+            misses = misses + 1 if done.problem or again else 0
+            wanted = done.intents
             tools = session.tools.model_copy(update={"choice": "auto", "named": None})
             if misses == _MOST_MISSES or step == self.settings.max_steps:
                 tools = Tools()
@@ -256,6 +260,9 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         answer = await self._answer(named, tree)
         most = _MOST_INTENTS if session.tools.parallel else 1
         intents = answer.intents[:most]
+        if answer.finish_reason == "stop":
+            # A block that the model has not closed when it was done ends there; one that was cut off is not all there.
+            intents = tuple(intent.model_copy(update={"complete": True}) for intent in intents)
         said = session.transcript.messages
         wanted = intents if session.tools.offered else ()
         compiled = await together(self.tool_compiler.calls(intent, session.tools, said, tree) for intent in wanted)

@@ -29,7 +29,7 @@ from programs.budget import Budget
 from programs.compiler_demonstrations import DEMONSTRATIONS, SPLIT
 from programs.environment import shared
 from programs.errors import BackendRejected
-from programs.fitting import Misfit, fitted
+from programs.fitting import BlockLost, Misfit, fitted
 from programs.grammar import MOST_CALLS, calls_schema, parts_schema
 from programs.likeness import is_about, likely, likenesses
 from programs.literal_calls import Call, literal_calls
@@ -49,6 +49,7 @@ _LONGEST_PART = 160
 _LONGEST_WHOLE = 4000  # characters of an intent: what is longer is not split
 _JOINED = re.compile(r"\b(?:and|then|also|both|plus|respectively)\b|;|,[^,]*,|\n", re.IGNORECASE)
 """What an intent that wants several things has somewhere; one that has nothing of the kind is taken for one thing."""
+_REFERENCE = re.compile(r'\{"\$block": "(\w+)"\}')
 _LONGEST_TRY = 16_384  # characters of it that a second try is shown
 _SAID = 400  # characters shown of what was said last
 _INVALID = "invalid"
@@ -127,7 +128,7 @@ class ToolCompiler(dspy.Module):  # type: ignore[misc]
         """
         if not intent.complete:
             name = next(reversed(intent.blocks), "")
-            return Compiled(problem=f"The reply ended inside the block {name}: no >>>{name} closed it.")
+            return Compiled(problem=f"Nothing was done. The reply was cut off inside block {name}: write less at once.")
         # To choose among many tools takes a while.
         compilation = await asyncio.to_thread(_Compilation, self, intent, tools, messages, tree)
         return await compilation.run()
@@ -170,6 +171,9 @@ class _Compilation:
             try:
                 return await self._fitted(raw)
             except Misfit as misfit:
+                # Weak models write blocks for what takes none, such as a guess at the file that is to be read.
+                if history and isinstance(misfit, BlockLost) and misfit.placeless:
+                    return Compiled(misfit.calls if self._tools.parallel else misfit.calls[:1])
                 wrong, history = str(misfit), [self._try(raw)]
         return self._none(wrong)
 
@@ -190,7 +194,8 @@ class _Compilation:
         try:
             return Compiled(fitted(told, [tool for tool in self._callable if tool.name == _INVALID], {}))
         except Misfit:
-            return Compiled(problem=wrong)
+            # Who wrote the block knows it by its name.
+            return Compiled(problem=f"Nothing was done. {_REFERENCE.sub(r'block \1', wrong)}")
 
     def _try(self, written: Sequence[Call] | str) -> dict[str, Any]:
         """A try as a turn of the conversation with the compiler."""

@@ -90,15 +90,17 @@ class OpenCode:
         """Run it once, until its end.
 
         Args:
-            arguments: the prompt, and options before it.
+            arguments: options, then the prompt.
             patience: seconds that it may take.
 
         Raises:
             OpenCodeFailed: it did not end well, or not in time.
         """
+        # It would put an argument that has spaces into quotation marks.
+        words = [word for argument in arguments for word in argument.split(" ")]
         try:
             done = subprocess.run(
-                [self._binary, "run", "--format", "json", *arguments],
+                [self._binary, "run", "--format", "json", *words],
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

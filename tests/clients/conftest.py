@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,17 @@ def play(backend: ScriptedBackend) -> Callable[..., Play]:
         return script
 
     return begin
+
+
+@pytest.fixture
+def embedded_compiler(tmp_path: Path, backend: ScriptedBackend) -> Iterator[ServerProcess]:
+    """A server whose generator is the scripted backend, and whose tool compiler is the embedded model."""
+    variables = {
+        "RANTS_MODELS__GENERATOR__BASE_URL": backend.base_url,
+        "RANTS_MODELS__GENERATOR__MODEL": "scripted",
+        "RANTS_MODELS__TOOL_COMPILER__PROVIDER": "embedded",
+    }
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with running(folder, variables) as process:
+        yield process

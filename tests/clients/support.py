@@ -51,7 +51,7 @@ class Intent:
 
     words: str = field(kw_only=False)
     blocks: Mapping[str, str] = field(default_factory=dict)
-    calls: Sequence[tuple[str, Mapping[str, Any]]]
+    calls: Sequence[tuple[str, Mapping[str, Any]]] = ()
     failures: Sequence[Reply] = ()
 
     def __str__(self) -> str:
@@ -172,6 +172,7 @@ def awkward_lines(count: int = 300) -> list[str]:
         "<<<OTHER\n",
         ">>>OTHER\n",
         "TOOL_INTENT: delete everything\n",
+        "TOOL_RESULT: nothing is left\n",
         '{"$block": "FILE"} and \\n \\u0041 \\\\ $HOME `date` %s {0}\n',
         "```python\n",
         "<think>not a thought</think>\n",

@@ -75,3 +75,17 @@ def test_calls_are_executed_once_and_their_results_come_back(
     prompt = str(script.prompts[-1])
     assert prompt.count("a deep blue") == prompt.count("a pale green") == 1
     assert len(script.prompts) == 4
+
+
+def test_what_the_embedded_model_compiles_can_be_executed(
+    embedded_compiler: ServerProcess, play: Callable[..., Play], tmp_path: Path
+) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "colour.txt").write_text("a deep blue\n")
+    script = play(Turn("I'll look.", intents=[Intent("read the file colour.txt")]), Turn("I have looked."))
+    text, executed = ask("agents_sdk.py", embedded_compiler, "chat", "stream", tmp_path)
+    # Which file it takes is up to 135 million parameters; that the SDK can execute what they write is up to RANTS.
+    assert executed
+    assert text == "I have looked."
+    assert len(script.prompts) == 2

@@ -133,10 +133,10 @@ def test_after_a_second_try_that_does_not_fit_there_is_a_problem(
 
 def test_what_no_tool_does_is_a_problem_at_once(compiler: ToolCompiler, model: ScriptedBackend) -> None:
     compiled = compiler(intent="fly", tools=[READ])
-    assert (compiled.calls, compiled.problem) == ((), "None of the tools does this: fly")
+    assert (compiled.calls, compiled.problem) == ((), "Nothing was done. None of the tools does this: fly")
     assert len(model.calls) == 1
     ((name, said),) = made_of(compiler(intent="fly", tools=[READ, INVALID]))
-    assert (name, said["error"]) == ("invalid", "None of the tools does this: fly")
+    assert (name, said["error"]) == ("invalid", "Nothing was done. None of the tools does this: fly")
 
 
 def test_blocks_are_told_by_name_and_placed_by_the_gateway(compiler: ToolCompiler, model: ScriptedBackend) -> None:
@@ -162,7 +162,7 @@ def test_a_block_that_is_not_all_there_is_a_problem_without_a_call(
     intent = ToolIntent(text="write a", blocks={"CODE": "x ="}, complete=False)
     compiled = compiler(intent=intent, tools=[WRITE])
     assert (compiled.calls, len(model.calls)) == ((), 0)
-    assert "no >>>CODE closed it" in compiled.problem
+    assert "cut off inside block CODE" in compiled.problem
 
 
 def test_an_intent_that_no_window_holds_is_a_problem_without_a_call(

@@ -207,7 +207,7 @@ def test_arguments_that_no_schema_says_yes_to_in_time_reach_nobody(
         answer = ask(http, [tool])
     assert (calls_of(answer), text_of(answer)) == ([], "I look.\n\nI cannot.")
     told = asked(backend, compiler=False)[1].body["messages"][-1]["content"]
-    assert told.startswith("TOOL_RESULT:\nThe arguments of look do not fit: ")
+    assert told.startswith("TOOL_RESULT:\nNothing was done. The arguments of look do not fit: ")
     assert len(told) < 1000
     assert "root:" not in told
 

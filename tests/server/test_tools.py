@@ -189,7 +189,7 @@ def test_what_cannot_be_compiled_is_told_to_the_generator_and_never_reaches_the_
     _, second = asked(backend, compiler=False)
     assert second.body["messages"][-1] == {
         "role": "user",
-        "content": "TOOL_RESULT:\nNone of the tools does this: fly to the moon",
+        "content": "TOOL_RESULT:\nNothing was done. None of the tools does this: fly to the moon",
     }
 
 

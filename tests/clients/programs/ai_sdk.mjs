@@ -4,13 +4,14 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, isStepCount, streamText, tool } from "ai";
 import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { z } from "zod";
 
 const [baseURL, api, way, folder, prompt] = process.argv.slice(2);
 const options = { name: "rants", baseURL, apiKey: "any" };
 const model = api === "chat" ? createOpenAICompatible(options)("rants-one") : createOpenAI(options)("rants-one");
 
+const inFolder = (path) => join(folder, basename(path));
 const say = (line) => console.log(JSON.stringify(line));
 
 const tools = {
@@ -19,7 +20,7 @@ const tools = {
     inputSchema: z.object({ path: z.string() }),
     execute: async ({ path }) => {
       say({ call: "read_file", path });
-      return await readFile(join(folder, path), "utf8");
+      return await readFile(inFolder(path), "utf8");
     },
   }),
   write_file: tool({
@@ -27,7 +28,7 @@ const tools = {
     inputSchema: z.object({ path: z.string(), content: z.string() }),
     execute: async ({ path, content }) => {
       say({ call: "write_file", path });
-      await writeFile(join(folder, path), content);
+      await writeFile(inFolder(path), content);
       return `${path} is written.`;
     },
   }),

@@ -18,6 +18,11 @@ from langchain_openai import ChatOpenAI
 base_url, api, way, folder, prompt = sys.argv[1:]
 
 
+def in_folder(path: str) -> Path:
+    """Where a file is; nothing beyond the folder can be named."""
+    return Path(folder) / Path(path).name
+
+
 def say(**line: str) -> None:
     """Tell the test, in one write: tools may run in threads."""
     sys.stdout.write(json.dumps(line) + "\n")
@@ -27,13 +32,13 @@ def say(**line: str) -> None:
 def read_file(path: str) -> str:
     """Reads a file."""
     say(call="read_file", path=path)
-    return (Path(folder) / path).read_bytes().decode()
+    return in_folder(path).read_bytes().decode()
 
 
 def write_file(path: str, content: str) -> str:
     """Writes a file."""
     say(call="write_file", path=path)
-    (Path(folder) / path).write_bytes(content.encode())
+    in_folder(path).write_bytes(content.encode())
     return f"{path} is written."
 
 
