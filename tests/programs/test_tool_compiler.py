@@ -136,7 +136,7 @@ def test_what_no_tool_does_is_a_problem_at_once(compiler: ToolCompiler, model: S
     assert (compiled.calls, compiled.problem) == ((), "Nothing was done. None of the tools does this: fly")
     assert len(model.calls) == 1
     ((name, said),) = made_of(compiler(intent="fly", tools=[READ, INVALID]))
-    assert (name, said["error"]) == ("invalid", "Nothing was done. None of the tools does this: fly")
+    assert (name, said["error"]) == ("invalid", "None of the tools does this: fly")
 
 
 def test_blocks_are_told_by_name_and_placed_by_the_gateway(compiler: ToolCompiler, model: ScriptedBackend) -> None:
