@@ -167,12 +167,23 @@ def _read_calls(reply: str) -> dict[str, Any]:
     return {"tool_calls": literal_calls(words) or ([] if _NO_CALLS.fullmatch(words) else words)}
 
 
+def _read_parts(reply: str) -> dict[str, Any]:
+    """The parts, where the reply is a list of texts."""
+    try:
+        parts = json.loads(without_thinking(reply), strict=False)["parts"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        parts = None
+    said = isinstance(parts, list) and all(isinstance(part, str) and part.strip() for part in parts)
+    return {"parts": parts if said else []}
+
+
 _NO_CALLS = re.compile(r"(?:```\w*\s*)?(?:\{\s*\"tool_calls\"\s*:\s*)?\[\s*\]\s*\}?(?:\s*```)?")
 
 _FORMATS = {
     ("text", "tool_intents"): _Format(_write_intents, _read_intents),
     ("reasoning", "code"): _Format(lambda said: write_code(said.get("reasoning") or "", said["code"]), _read_code),
     ("tool_calls",): _Format(_write_calls, _read_calls),
+    ("parts",): _Format(lambda said: json.dumps({"parts": said["parts"]}, ensure_ascii=False), _read_parts),
     ("answer",): _Format(lambda said: said["answer"], lambda reply: {"answer": without_thinking(reply).strip()}),
 }
 

@@ -15,6 +15,11 @@ def told(blocks: Mapping[str, str]) -> str:
     return "\n".join(f'{{"{BLOCK}": "{name}"}}: {_described(text)}' for name, text in blocks.items())
 
 
+def wanted(intent: str, blocks: Mapping[str, str]) -> str:
+    """An intent as the compiler is told it, with what it is told of the blocks."""
+    return f"Wanted: {intent}\n{told(blocks)}" if blocks else f"Wanted: {intent}"
+
+
 def _described(text: str) -> str:
     lines = text.splitlines()
     if not lines:

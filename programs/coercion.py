@@ -27,10 +27,15 @@ def coerced(value: Any, schema: Any) -> Any:
     Args:
         value: a JSON value.
         schema: what it should fit.
+
+    Raises:
+        UnusableSchema: nothing can be held against it.
     """
+    if problem(value, schema) is None:
+        return value
     try:
         with bounded():
-            return value if problem(value, schema) is None else _coerced(value, schema, schema, 0)
+            return _coerced(value, schema, schema, 0)
     except UnusableSchema:
         return value
 

@@ -1,48 +1,159 @@
-"""The demonstrations that `ToolCompiler` starts with, as native turns; an optimised program brings its own."""
+"""The demonstrations that `ToolCompiler` starts with, as native turns; an optimised program brings its own.
+
+They show what small models get wrong: that a call is made for each thing that is wanted, that what was not spoken of is
+left out, and that a tool which shares a word with the intent may still not do it. See `rants eval tools`.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import dspy
 
-_FILES = """read(path: string, offset?: integer)
-  Reads a file.
-write(path: string, content: string)
-  Writes a file.
-replace(path: string, old: string, new: string, all?: boolean)
-  Replaces text in a file.
-run(command: string, timeout?: integer)
-  Runs a command.
-  timeout: seconds"""
+from programs.blocks import wanted
+from programs.likeness import likely
+from programs.tool_outline import full
+from programs.transcript import Tool
 
-_OFFICE = """find_contact(name: string)
-  Finds a person's e-mail address.
-book_room(room: "small" | "large", day: string, hours: number, guests?: string[])
-  Books a meeting room.
-  day: the date (format date)"""
+_TEXT: dict[str, Any] = {"type": "string"}
+_INTEGER: dict[str, Any] = {"type": "integer"}
+_NUMBER: dict[str, Any] = {"type": "number"}
 
 
-def _shown(tools: str, intent: str, *calls: tuple[str, dict[str, object]]) -> dspy.Example:
-    return dspy.Example(tools=tools, intent=f"Wanted: {intent}", tool_calls=list(calls))
+def _tool(name: str, description: str, optional: dict[str, Any] | None = None, /, **required: Any) -> Tool:
+    properties = {**required, **(optional or {})}
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    return Tool(name=name, description=description, parameters=schema)
+
+
+_FILES = (
+    _tool("read", "Reads a file.", {"offset": _INTEGER}, path=_TEXT),
+    _tool("write", "Writes a file.", path=_TEXT, content=_TEXT),
+    _tool("replace", "Replaces text in a file.", {"all": {"type": "boolean"}}, path=_TEXT, old=_TEXT, new=_TEXT),
+    _tool("run", "Runs a command.", {"timeout": {**_INTEGER, "description": "in seconds"}}, command=_TEXT),
+)
+_OFFICE = (
+    _tool("find_contact", "Finds a person's e-mail address.", name=_TEXT),
+    _tool(
+        "book_room",
+        "Books a meeting room.",
+        {"guests": {"type": "array", "items": _TEXT}},
+        room={"enum": ["small", "large"]},
+        day={**_TEXT, "format": "date"},
+        hours=_NUMBER,
+    ),
+)
+_FORECAST = (
+    _tool(
+        "forecast",
+        "Tells the weather that is expected in a city.",
+        {"days": {**_INTEGER, "default": 1}, "unit": {"enum": ["celsius", "fahrenheit"], "default": "celsius"}},
+        city={**_TEXT, "description": "In the form 'City, Country'."},
+    ),
+)
+_MONEY = (
+    _tool("savings_total", "What savings grow to.", deposit=_NUMBER, rate=_NUMBER, years=_INTEGER),
+    _tool(
+        "loan_payment",
+        "Calculates the monthly payment of a loan.",
+        {"fee": {**_NUMBER, "default": 0}},
+        amount=_NUMBER,
+        rate={**_NUMBER, "description": "The yearly interest rate, as a decimal."},
+        years=_INTEGER,
+    ),
+)
+
+
+type _Step = tuple[str, str, dict[str, Any]]
+"""A part of what is wanted, and the call that does it."""
+
+
+def _shown(tools: tuple[Tool, ...], intent: str, *steps: _Step, blocks: dict[str, str] | None = None) -> dspy.Example:
+    """One intent; without steps, one that no tool does."""
+    return dspy.Example(
+        tools="\n".join(map(full, tools)),
+        intent=wanted(intent, blocks or {}),
+        likely=likely(intent, [part for part, _, _ in steps], tools),
+        tool_calls=[(name, arguments) for _, name, arguments in steps],
+    )
+
+
+def _split(intent: str, *parts: str) -> dspy.Example:
+    return dspy.Example(intent=intent, parts=list(parts))
 
 
 DEMONSTRATIONS: tuple[dspy.Example, ...] = (
     _shown(
         _FILES,
-        'in src/shop.py replace block OLD with block NEW\n{"$block": "OLD"}: 2 lines, begins with: def total(items):\n'
-        '{"$block": "NEW"}: 3 lines, begins with: def total(items):',
-        ("replace", {"path": "src/shop.py", "old": {"$block": "OLD"}, "new": {"$block": "NEW"}}),
+        "in src/shop.py replace block OLD with block NEW",
+        ("replace OLD", "replace", {"path": "src/shop.py", "old": {"$block": "OLD"}, "new": {"$block": "NEW"}}),
+        blocks={"OLD": "def total(items):\n    pass", "NEW": "def total(items):\n    return sum(items)"},
     ),
     _shown(_FILES, "translate the README into French"),
     _shown(
         _OFFICE,
-        "book the large room on 3 May 2024 for an hour and a half, and on 4 May for two hours",
-        ("book_room", {"room": "large", "day": "2024-05-03", "hours": 1.5}),
-        ("book_room", {"room": "large", "day": "2024-05-04", "hours": 2}),
+        "Book the large room on 3 May 2024 for an hour and a half and on 4 May for two, and find Ann Lee's address",
+        ("large room, 3 May", "book_room", {"room": "large", "day": "2024-05-03", "hours": 1.5}),
+        ("large room, 4 May", "book_room", {"room": "large", "day": "2024-05-04", "hours": 2}),
+        ("Ann Lee's address", "find_contact", {"name": "Ann Lee"}),
+    ),
+    _shown(_FORECAST, "Which city has the most museums?"),
+    _shown(
+        _MONEY,
+        "What is the payment of a loan of $12,000 at 4.5% over three years?",
+        ("payment of a loan", "loan_payment", {"amount": 12000, "rate": 0.045, "years": 3}),
+    ),
+    _shown(
+        _FORECAST,
+        "How will the weather be in Lima, in Oslo and in Cairo?",
+        ("weather in Lima", "forecast", {"city": "Lima, Peru"}),
+        ("weather in Oslo", "forecast", {"city": "Oslo, Norway"}),
+        ("weather in Cairo", "forecast", {"city": "Cairo, Egypt"}),
     ),
     _shown(
         _FILES,
         "look at pyproject.toml and run the tests",
-        ("read", {"path": "pyproject.toml"}),
-        ("run", {"command": "pytest"}),
+        ("look at pyproject.toml", "read", {"path": "pyproject.toml"}),
+        ("run the tests", "run", {"command": "pytest"}),
     ),
 )
+
+SPLIT: tuple[dspy.Example, ...] = (
+    _split("look at pyproject.toml and run the tests", "look at pyproject.toml", "run the tests"),
+    _split(
+        "Book the large room for Ann, Bo and Cleo on 3 May at 9, with a projector and coffee.",
+        "book the large room for Ann, Bo and Cleo on 3 May at 9, with a projector and coffee",
+    ),
+    _split(
+        "How will the weather be in Lima, in Oslo and in Cairo?",
+        "weather in Lima",
+        "weather in Oslo",
+        "weather in Cairo",
+    ),
+    _split(
+        "I have 12,000 dollars, a rate of 4.5% and three years. What will my savings be?",
+        "savings from 12,000 dollars at 4.5% over three years",
+    ),
+    _split(
+        "Help me plan. First, what is the payment of a loan of 500 over 2 years and of one of 900 over 4 years, "
+        "both at 5%? Then find Ann Lee's address, I want to write to her.",
+        "payment of a loan of 500 over 2 years at 5%",
+        "payment of a loan of 900 over 4 years at 5%",
+        "find Ann Lee's address",
+    ),
+    _split(
+        "Enter a new guest in our list, please. It is a 'member' with the name 'Ben Ode'. Can you do that for me?",
+        "enter a new guest, a 'member' with the name 'Ben Ode', in our list",
+    ),
+    _split(
+        "What do apples, pears and plums cost for 1, 2 and 5 kilos respectively?",
+        "cost of 1 kilo of apples",
+        "cost of 2 kilos of pears",
+        "cost of 5 kilos of plums",
+    ),
+    _split(
+        "A train leaves at 8 and drives 120 km. When is it there, given that its speed is 80 km an hour?",
+        "arrival of a train that leaves at 8 and drives 120 km at 80 km an hour",
+    ),
+)
+"""How an intent is split: into what takes a call each, however many values belong to it."""

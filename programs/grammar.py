@@ -19,40 +19,57 @@ BLOCK = "$block"
 
 _DEPTHS = (6, 3, 1)  # levels of a schema; what lies deeper may be any JSON
 _MOST_PARTS = 1000  # of one tool's schema
-_LONGEST = 2000  # characters of a text, where the schema does not say: a model that does not stop is stopped
 _MOST_ITEMS = 64
-_MOST_CALLS = 16
+MOST_CALLS = 16
 _MOST_CHOICES = 200
 _LARGEST = 2**53  # a whole number that every backend can hold
 _FORMATS = ("date", "time", "date-time")
 _SIMPLE = re.compile(r"\^(?:\\d|\[[\w\- ]+\]|[\w\- ])(?:\\d|\[[\w\- ]+\]|[\w\- +*?]|\{\d{1,3}(?:,\d{1,3})?\})*\$")
 
 
-def calls_schema(tools: Iterable[Tool], blocks: Iterable[str], *, required: bool, parallel: bool) -> dict[str, Any]:
+def calls_schema(
+    tools: Iterable[Tool],
+    blocks: Iterable[str],
+    *,
+    required: bool,
+    least: int = 1,
+    most: int = MOST_CALLS,
+    longest: int = 2000,
+) -> dict[str, Any]:
     """The schema of `{"tool_calls": [{"name": ..., "arguments": {...}}]}` over `tools`.
 
     Args:
         tools: what may be called.
         blocks: names of the verbatim blocks that a text may be.
-        required: at least one call.
-        parallel: more than one call.
+        required: there must be calls.
+        least: calls, if there are any.
+        most: calls.
+        longest: characters of a text, where its schema does not say less: a model that does not stop is stopped.
     """
     names = list(blocks)
-    choices = [_call(tool, names) for tool in tools]
-    calls = {
+    choices = [_call(tool, names, longest) for tool in tools]
+    calls: dict[str, Any] = {
         "type": "array",
         "items": choices[0] if len(choices) == 1 else {"anyOf": choices},
-        "minItems": int(required),
-        "maxItems": _MOST_CALLS if parallel else 1,
+        "minItems": least if required or least > 1 else 0,
+        "maxItems": most,
     }
+    if least > 1 and not required:
+        calls = {"anyOf": [calls, {"type": "array", "maxItems": 0}]}
     return _closed({"tool_calls": calls}, ["tool_calls"])
 
 
-def _call(tool: Tool, blocks: list[str]) -> dict[str, Any]:
+def parts_schema(longest: int) -> dict[str, Any]:
+    """The schema of `{"parts": ["...", "..."]}`; `longest`: characters of a part."""
+    part = {"type": "string", "minLength": 1, "maxLength": longest}
+    return _closed({"parts": {"type": "array", "items": part, "minItems": 1, "maxItems": MOST_CALLS}}, ["parts"])
+
+
+def _call(tool: Tool, blocks: list[str], longest: int) -> dict[str, Any]:
     """One call of a tool. Where a schema branches so much that it is too large in full, it is told less deeply."""
     for deepest in _DEPTHS:
         try:
-            arguments = _Part(tool.parameters, blocks, deepest).decodable(tool.parameters, 0)
+            arguments = _Part(tool.parameters, blocks, deepest, longest).decodable(tool.parameters, 0)
             break
         except _TooLarge:
             continue
@@ -74,10 +91,11 @@ class _TooLarge(Exception):
 class _Part:
     """The part of a tool's schema that every backend knows. `{}` is any JSON."""
 
-    def __init__(self, root: Any, blocks: list[str], deepest: int) -> None:
+    def __init__(self, root: Any, blocks: list[str], deepest: int, longest: int) -> None:
         self._root = root
         self._blocks = blocks
         self._deepest = deepest
+        self._longest = longest
         self._left = _MOST_PARTS
 
     def decodable(self, schema: Any, depth: int) -> dict[str, Any]:
@@ -133,8 +151,9 @@ class _Part:
             return {"type": "string", "format": schema["format"]}
         pattern = schema.get("pattern")
         if isinstance(pattern, str) and _SIMPLE.fullmatch(pattern):
-            return {"type": "string", "pattern": pattern}
-        text = {"type": "string"} | _sizes(schema, "Length", _LONGEST)
+            # llama.cpp knows no escapes.
+            return {"type": "string", "pattern": pattern.replace(r"\d", "[0-9]")}
+        text = {"type": "string"} | _sizes(schema, "Length", self._longest)
         if not self._blocks:
             return text
         return {"anyOf": [text, _closed({BLOCK: {"enum": self._blocks}}, [BLOCK])]}

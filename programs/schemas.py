@@ -23,7 +23,7 @@ import regex
 from jsonschema import validators
 from jsonschema.protocols import Validator
 
-_STEPS = 50_000  # keywords looked at in one validation: about a second
+_STEPS = 20_000  # keywords looked at in one validation: about half a second
 _MESSAGES = 1 << 30  # characters: each keyword may repeat the value in a message
 _PATTERN_SECONDS = 0.25
 _LONGEST_PATTERN = 4096  # characters
@@ -70,6 +70,8 @@ def problem(value: Any, schema: Any, root: Any = None) -> str | None:
         raise UnusableSchema(f"one of its patterns cannot be used: {error}") from error
     except RecursionError as error:
         raise UnusableSchema("it refers to itself without end, or the value is nested too deeply") from error
+    except ValueError as error:
+        raise UnusableSchema(f"an address in it is none: {error}") from error
     except OverflowError:
         return "$: a number is too large"
     if found is None:
@@ -84,9 +86,10 @@ def check(schema: Any) -> None:
         UnusableSchema: it is not.
     """
     try:
-        # A draft that is not known would be fetched.
-        named = {"$schema": _draft(schema).META_SCHEMA["$schema"]} if isinstance(schema, Mapping) else {}
-        jsonschema_rs.meta.validate({**schema, **named} if named else schema)
+        if isinstance(schema, Mapping) and isinstance(schema.get("$schema"), str):
+            # A draft that is not known would be fetched.
+            schema = {**schema, "$schema": _draft(schema).META_SCHEMA["$schema"]}
+        jsonschema_rs.meta.validate(schema)
         for pattern in _patterns(schema):
             if len(pattern) > _LONGEST_PATTERN:
                 raise UnusableSchema(f"one of its patterns is longer than {_LONGEST_PATTERN} characters")
@@ -134,7 +137,8 @@ def deeper_than(value: Any, levels: int) -> bool:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    """Beginning and end: a message begins with the value, and ends with what is wrong with it."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 def _path(parts: list[str | int]) -> str:

@@ -1,8 +1,11 @@
 """From what a model wants done, in plain English, to calls that fit the tools' schemas.
 
-    intent ──literal call?──yes──> validate ──fits──────────────────────────────> calls
+    intent ──literal call?──yes──> validate ──fits───────────────────────────────────> calls
        │no                            │misfit
-       └──> shortlist ──> compile ──> validate ──misfit──> one repair ──> validate ──misfit──> `invalid`, or a problem
+       └──> shortlist ──> parts ──> compile ──> validate ──misfit──> one repair ──misfit──> `invalid`, or a problem
+
+An intent that may want several things is split into its parts first, by a call of its own: small models count better
+than they know when to stop. Each part is told with the tools that share words with it.
 
 A call that comes out of here fits its tool's schema, always: what cannot be made to fit becomes a problem in words,
 which the model that wanted it can react to.
@@ -11,8 +14,8 @@ which the model that wanted it can react to.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,29 +24,34 @@ import dspy
 
 from programs.adapter import NativeAdapter
 from programs.backends import Backends, run_sync
-from programs.blocks import told
+from programs.blocks import wanted
 from programs.budget import Budget
-from programs.compiler_demonstrations import DEMONSTRATIONS
+from programs.compiler_demonstrations import DEMONSTRATIONS, SPLIT
 from programs.environment import shared
 from programs.errors import BackendRejected
 from programs.fitting import Misfit, fitted
-from programs.grammar import calls_schema
+from programs.grammar import MOST_CALLS, calls_schema, parts_schema
+from programs.likeness import is_about, likely, likenesses
 from programs.literal_calls import Call, literal_calls
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
 from programs.tool_outline import full
 from programs.transcript import Message, Sampling, Tool, ToolCall, ToolIntent, Tools, estimate_tokens
 from programs.tree import Tree
-from signatures import CompileTools
+from signatures import CompileTools, SplitIntent
 
 _TOOLS_SHARE = 1 / 3  # of the window: what the tools may take; beyond, only the likely ones are shown
 _REPLY_SHARE = 1 / 4
-_LONGEST_REPLY = 4096  # tokens
-_LONGEST_TRY = 4096  # characters of what is no JSON that a second try is shown
+_INTENT_SHARE = 1 / 4
+_LONGEST_REPLY = 768  # tokens, beside those of the intent: numbers have no length that a schema could bound
+_LONGEST_TEXT = 1000  # characters of an argument, and twice those of the intent: most of it is copied from there
+_LONGEST_PART = 160
+_LONGEST_WHOLE = 4000  # characters of an intent: what is longer is not split
+_JOINED = re.compile(r"\b(?:and|then|also|both|plus|respectively)\b|;|,[^,]*,|\n", re.IGNORECASE)
+"""What an intent that wants several things has somewhere; one that has nothing of the kind is taken for one thing."""
+_LONGEST_TRY = 16_384  # characters of it that a second try is shown
 _SAID = 400  # characters shown of what was said last
 _INVALID = "invalid"
-_WORD = re.compile(r"[a-z]+|\d+")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,8 @@ class ToolCompiler(dspy.Module):  # type: ignore[misc]
         self.backends = backends
         self.compile = dspy.Predict(CompileTools)
         self.compile.demos = list(DEMONSTRATIONS)
+        self.split = dspy.Predict(SplitIntent)
+        self.split.demos = list(SPLIT)
 
     def forward(self, **inputs: Any) -> dspy.Prediction:
         """`aforward` for code that is not async."""
@@ -87,7 +97,7 @@ class ToolCompiler(dspy.Module):  # type: ignore[misc]
         Raises:
             BackendError: the compiler did not answer as it should.
         """
-        wanted = intent if isinstance(intent, ToolIntent) else ToolIntent(text=intent)
+        whole = intent if isinstance(intent, ToolIntent) else ToolIntent(text=intent)
         offered = tools if isinstance(tools, Tools) else Tools(client=tuple(tools))
         settings = LoopSettings()
         tree = Tree(
@@ -100,7 +110,7 @@ class ToolCompiler(dspy.Module):  # type: ignore[misc]
             tell=lambda _: None,
         )
         with dspy.context(adapter=NativeAdapter()):
-            compiled = await self.calls(wanted, offered, messages, tree)
+            compiled = await self.calls(whole, offered, messages, tree)
         return dspy.Prediction(calls=compiled.calls, problem=compiled.problem, usage=tree.budget.usage)
 
     async def calls(self, intent: ToolIntent, tools: Tools, messages: Sequence[Message], tree: Tree) -> Compiled:
@@ -119,7 +129,7 @@ class ToolCompiler(dspy.Module):  # type: ignore[misc]
             name = next(reversed(intent.blocks), "")
             return Compiled(problem=f"The reply ended inside the block {name}: no >>>{name} closed it.")
         # To choose among many tools takes a while.
-        compilation = await asyncio.to_thread(_Compilation, self.compile, intent, tools, messages, tree)
+        compilation = await asyncio.to_thread(_Compilation, self, intent, tools, messages, tree)
         return await compilation.run()
 
 
@@ -127,9 +137,9 @@ class _Compilation:
     """One intent on its way."""
 
     def __init__(
-        self, predictor: dspy.Predict, intent: ToolIntent, tools: Tools, messages: Sequence[Message], tree: Tree
+        self, compiler: ToolCompiler, intent: ToolIntent, tools: Tools, messages: Sequence[Message], tree: Tree
     ) -> None:
-        self._predictor = predictor
+        self._compiler = compiler
         self._intent = intent
         self._tools = tools
         # Who writes out the text that is to go somewhere wants a call.
@@ -139,19 +149,23 @@ class _Compilation:
         self._callable = [tool for tool in tools.offered if tools.named in (None, tool.name)]
         self._shown = shortlist(intent.text, self._callable, int(self._window * _TOOLS_SHARE))
         self._asked = {"tools": "\n".join(map(full, self._shown)), "conversation": _said(messages)}
-        self._asked["intent"] = _wanted(intent)
+        self._asked["intent"] = wanted(intent.text, intent.blocks)
 
     async def run(self) -> Compiled:
-        """Take the calls that the intent itself writes out; else ask, at most twice."""
+        """Take the calls that the intent itself writes out; else ask for its parts, and at most twice for the calls."""
         wrong, history = "", list[dict[str, Any]]()
         if written := literal_calls(self._intent.text):
             try:
                 return await self._fitted(written)
             except Misfit as misfit:
                 wrong, history = str(misfit), [self._try(written)]
+        if estimate_tokens(self._asked["intent"]) > self._window * _INTENT_SHARE:
+            return self._none("What is wanted is too long. Say it in a few sentences; exact text belongs in blocks.")
+        parts = await self._parts()
+        self._asked["likely"] = await asyncio.to_thread(likely, self._intent.text, parts, self._shown)
         for _ in range(2 - len(history)):
-            raw = (await self._reply(history, wrong)).tool_calls
-            if not raw and not self._required:
+            raw = (await self._reply(history, wrong, parts)).tool_calls
+            if raw == [] and not self._required:
                 return self._none(f"None of the tools does this: {self._intent.text}")
             try:
                 return await self._fitted(raw)
@@ -167,7 +181,7 @@ class _Compilation:
         """
         if isinstance(written, str) or not written:
             raise Misfit("The reply is not the JSON object that was asked for.")
-        calls = await asyncio.to_thread(fitted, written, self._callable, self._intent.blocks)
+        calls = await asyncio.to_thread(fitted, written, self._callable, self._intent.blocks, self._intent.text)
         return Compiled(calls if self._tools.parallel else calls[:1])
 
     def _none(self, wrong: str) -> Compiled:
@@ -180,34 +194,48 @@ class _Compilation:
 
     def _try(self, written: Sequence[Call] | str) -> dict[str, Any]:
         """A try as a turn of the conversation with the compiler."""
-        shown = written[:_LONGEST_TRY] if isinstance(written, str) else written
-        return {**self._asked, "tool_calls": shown}
+        text = json.dumps(written, ensure_ascii=False).encode(errors="replace").decode()
+        return {**self._asked, "tool_calls": json.loads(text) if len(text) <= _LONGEST_TRY else text[:_LONGEST_TRY]}
 
-    async def _reply(self, history: list[dict[str, Any]], wrong: str) -> dspy.Prediction:
-        """One call of the model, held to the schema where it can be."""
+    async def _parts(self) -> list[str]:
+        """What is wanted, a call each; none where a model that was asked did not say."""
+        text = self._intent.text
+        if not self._tools.parallel or not _JOINED.search(text):
+            return [text]
+        if len(text) > _LONGEST_WHOLE:
+            return []
+        schema = parts_schema(min(_LONGEST_PART, len(text)))
+        said = await self._ask(self._compiler.split, schema, _LONGEST_REPLY // 2, {"intent": text})
+        return list(said.parts)
+
+    async def _reply(self, history: list[dict[str, Any]], wrong: str, parts: Sequence[str]) -> dspy.Prediction:
+        """The calls, as the model writes them: for each part one, unless no tool is about it."""
         inputs: dict[str, Any] = self._asked
         if history:
             inputs = {"history": dspy.History(messages=history), "problem": f"This cannot be used. {wrong}"}
-        config: dict[str, Any] = {
-            "temperature": 0.0,
-            "max_tokens": min(_LONGEST_REPLY, int(self._window * _REPLY_SHARE)),
-        }
+        schema = await asyncio.to_thread(
+            calls_schema,
+            self._shown,
+            self._intent.blocks,
+            required=self._required,
+            least=max(1, sum(is_about(part, self._shown) for part in parts)),
+            most=len(parts) or MOST_CALLS,
+            longest=_LONGEST_TEXT + 2 * len(self._intent.text),
+        )
+        return await self._ask(self._compiler.compile, schema, _LONGEST_REPLY + len(self._intent.text), inputs)
+
+    async def _ask(
+        self, predictor: dspy.Predict, schema: dict[str, Any], longest: int, inputs: dict[str, Any]
+    ) -> dspy.Prediction:
+        """One call of the model, held to the schema where it can be, of at most `longest` tokens."""
+        config: dict[str, Any] = {"temperature": 0.0, "max_tokens": min(longest, int(self._window * _REPLY_SHARE))}
         backends = self._tree.backends
         if backends is None or backends.can("tool_compiler", "json_schema"):
-            required, parallel = self._required, self._tools.parallel
-            schema = await asyncio.to_thread(
-                calls_schema, self._shown, self._intent.blocks, required=required, parallel=parallel
-            )
-            config["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "tool_calls", "schema": schema},
-            }
+            config["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
         tokens = sum(estimate_tokens(str(value)) for value in inputs.values())
         while True:
             try:
-                return await self._tree.predict(
-                    "tool_compiler", self._predictor, tokens=tokens, config=config, **inputs
-                )
+                return await self._tree.predict("tool_compiler", predictor, tokens=tokens, config=config, **inputs)
             except BackendRejected:
                 # Some backends know less of JSON Schema than they say. What is written is checked all the same.
                 if config.pop("response_format", None) is None:
@@ -222,28 +250,13 @@ def shortlist(intent: str, tools: Sequence[Tool], room: int) -> list[Tool]:
     sizes = [estimate_tokens(full(tool)) for tool in tools]
     if sum(sizes) <= room:
         return list(tools)
-    wanted = Counter(_words(intent))
-    said = [set(_words(f"{tool.name} {tool.description}")) for tool in tools]
-    spread = Counter(word for words in said for word in words)
-    scores = []
-    for tool, words in zip(tools, said, strict=True):
-        named = set(_words(tool.name))
-        score = sum((3 if word in named else 1) / spread[word] for word in words & wanted.keys())
-        scores.append(score + len(tools) * (tool.name in intent))
+    ranked = likenesses(intent, tools)
     left, kept = room, set[int]()
-    for index in sorted(range(len(tools)), key=lambda index: -scores[index]):
+    for index in sorted(range(len(tools)), key=lambda index: -ranked[index].score):
         if not kept or sizes[index] <= left:
             kept.add(index)
             left -= sizes[index]
     return [tool for index, tool in enumerate(tools) if index in kept]
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(_CAMEL.sub(" ", text).lower())
-
-
-def _wanted(intent: ToolIntent) -> str:
-    return f"Wanted: {intent.text}\n{told(intent.blocks)}" if intent.blocks else f"Wanted: {intent.text}"
 
 
 def _said(messages: Sequence[Message]) -> str:

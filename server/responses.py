@@ -20,6 +20,7 @@ from programs import Sampling, Transcript
 from programs.errors import InvalidRequest, NotFound
 from programs.events import Event, RunDone
 from programs.recorded import Recorded
+from programs.schemas import deeper_than
 from programs.transcript import Tools
 from server.auth import Admitted, Tenant
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
@@ -36,6 +37,7 @@ from store import Finished, Run, Store, StoredRun
 router = APIRouter()
 
 _PREFIX = "resp_"
+_DEEPEST = 128  # levels of what a response repeats of its request
 _OF_RESPONSE = re.compile(r"(?:msg|fc)_([0-9a-f]{32})\d*")  # an item's id tells whose it is
 
 
@@ -156,8 +158,11 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
         )
     settings: Settings = request.app.state.settings
     sampling = body.sampling()
+    echo = body.echo(settings.models.generator.parameters)
+    if deeper_than(echo, _DEEPEST):
+        raise InvalidRequest(f"The request is nested deeper than {_DEEPEST} levels.")
     asked = {
-        "echo": body.echo(settings.models.generator.parameters),
+        "echo": echo,
         "sampling": sampling.model_dump(mode="json", exclude_defaults=True),
         **({"tools": tools.model_dump(mode="json")} if body.background else {}),
     }

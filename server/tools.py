@@ -19,7 +19,7 @@ from programs.transcript import Tool, Tools
 _NAME = re.compile(r"[a-zA-Z0-9_.:/-]{1,128}")
 _MOST_TOOLS = 1024
 _LONGEST_SCHEMA = 1 << 20  # bytes of JSON, of one tool
-_DEEPEST = 64
+_DEEPEST = 64  # levels of one tool
 _CHOICES = ("auto", "none", "required")
 
 
@@ -50,6 +50,8 @@ def read_tools(
     count = sum(1 + len(inner) if isinstance(inner := item.get("tools"), list) else 1 for item in listed)
     if count > _MOST_TOOLS:
         raise InvalidRequest(f"tools has {count} items; send at most {_MOST_TOOLS}.", param="tools")
+    if (deep := next((index for index, item in enumerate(listed) if deeper_than(item, _DEEPEST)), None)) is not None:
+        raise InvalidRequest(f"tools[{deep}] is nested deeper than {_DEEPEST} levels.", param=f"tools[{deep}]")
     client = [tool for index, item in enumerate(listed) for tool in _client_tools(item, f"tools[{index}]")]
     named_so = Counter(tool.name for tool in client)
     if twice := next((name for name, times in named_so.items() if times > 1), None):
@@ -108,10 +110,8 @@ def _check(schema: Any, param: str) -> None:
         raise InvalidRequest(f"{param} should be a JSON Schema, an object.", param=param)
     if schema.get("type", "object") != "object":
         raise InvalidRequest(f"{param} should describe an object: arguments have names.", param=param)
-    if deeper_than(schema, _DEEPEST) or len(json.dumps(schema)) > _LONGEST_SCHEMA:
-        raise InvalidRequest(
-            f"{param} is too large: at most {_DEEPEST} levels and {_LONGEST_SCHEMA} bytes.", param=param
-        )
+    if len(json.dumps(schema)) > _LONGEST_SCHEMA:
+        raise InvalidRequest(f"{param} is too large: at most {_LONGEST_SCHEMA} bytes.", param=param)
     try:
         check(schema)
     except UnusableSchema as error:

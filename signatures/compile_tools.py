@@ -7,11 +7,23 @@ from typing import Any
 import dspy
 
 
+class SplitIntent(dspy.Signature):  # type: ignore[misc]
+    """You list the separate things that are wanted, so that each can be done by one call of a function.
+
+    Reply with one JSON object: {"parts": ["...", "..."]}. Each part says in a few words all that its own call needs.
+    What belongs to one thing is one part: several values, conditions or details do not make several parts.
+    """
+
+    intent: str = dspy.InputField(desc="what is wanted")
+    parts: list[str] = dspy.OutputField(desc="the things, in order; none where the reply is no such list")
+
+
 class CompileTools(dspy.Signature):  # type: ignore[misc]
     """You turn what is wanted into calls of the tools that are listed.
 
     Reply with one JSON object: {"tool_calls": [{"name": "...", "arguments": {...}}]}. One call for each thing that is
-    wanted, in order. No call at all, {"tool_calls": []}, where no tool does it.
+    wanted, in order. No call at all, {"tool_calls": []}, where no tool does it. The tools that are named as like it
+    share words with it: words alone do not make a tool fit.
 
     Copy values exactly as they are written. Leave out arguments that are optional and not spoken of. Text that is given
     as a block is never copied: write {"$block": "NAME"} in its place.
@@ -21,6 +33,9 @@ class CompileTools(dspy.Signature):  # type: ignore[misc]
     conversation: str = dspy.InputField(desc="what was said last, shortened: what words like `it` refer to", default="")
     intent: str = dspy.InputField(
         desc="what is wanted, and the names, sizes and first lines of the blocks it has", default=""
+    )
+    likely: str = dspy.InputField(
+        desc="each thing that is wanted, where there are several, and the tools that share words with it", default=""
     )
     history: dspy.History = dspy.InputField(
         desc="a first try at this: tools, conversation, intent and the reply", default=dspy.History(messages=[])

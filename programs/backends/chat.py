@@ -11,6 +11,7 @@ from typing import Any
 
 from dspy.lm15 import (
     ContextLengthError,
+    FunctionTool,
     ImagePart,
     InvalidRequestError,
     LM15Error,
@@ -24,11 +25,13 @@ from dspy.lm15 import (
     TextDelta,
     TextPart,
     ThinkingDelta,
+    ToolCallDelta,
     ToolCallPart,
     ToolResultPart,
     Usage,
 )
 
+from programs.backends.calls import tool_call
 from programs.backends.engine import StreamEvent
 
 _FINISH_REASONS = {"length": "length", "content_filter": "content_filter"}
@@ -46,6 +49,7 @@ def chat_body(request: Request, defaults: dict[str, Any]) -> dict[str, Any]:
         "frequency_penalty": config.frequency_penalty,
         "presence_penalty": config.presence_penalty,
         "response_format": _response_format(config.response_format),
+        "tools": [_tool(tool) for tool in request.tools if isinstance(tool, FunctionTool)] or None,
         **(config.extensions or {}),
     }
     return {
@@ -63,6 +67,11 @@ def _response_format(response_format: dict[str, Any] | None) -> dict[str, Any] |
         return response_format
     schema = {key: value for key, value in response_format.items() if key != "type"}
     return {"type": "json_schema", "json_schema": {"name": "reply", **schema}}
+
+
+def _tool(tool: FunctionTool) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description or "", "parameters": tool.parameters}
+    return {"type": "function", "function": function}
 
 
 def _messages(request: Request) -> Iterator[dict[str, Any]]:
@@ -116,14 +125,7 @@ def read_message(message: dict[str, Any]) -> Message:
 
 def _read_tool_call(call: dict[str, Any]) -> ToolCallPart:
     function = call["function"]
-    try:
-        arguments = json.loads(function["arguments"] or "{}")
-    except ValueError:
-        arguments = function["arguments"]
-    # A model may have called with something that is not an object; it is history by now and is told as it was.
-    if not isinstance(arguments, dict):
-        arguments = {"arguments": arguments}
-    return ToolCallPart(id=call["id"], name=function["name"], input=arguments)
+    return tool_call(call["id"], function["name"], function["arguments"])
 
 
 class ChunkReader:
@@ -161,6 +163,16 @@ class ChunkReader:
                 yield StreamDeltaEvent(delta=ThinkingDelta(text=thinking))
             if text := delta.get("content"):
                 yield StreamDeltaEvent(delta=TextDelta(text=text))
+            for index, call in enumerate(delta.get("tool_calls") or ()):
+                function = call.get("function") or {}
+                yield StreamDeltaEvent(
+                    delta=ToolCallDelta(
+                        input=function.get("arguments") or "",
+                        part_index=call.get("index", index),
+                        id=call.get("id") or None,
+                        name=function.get("name") or None,
+                    )
+                )
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
 
     def end(self) -> StreamEndEvent:

@@ -25,8 +25,11 @@ from dspy.lm15 import (
     TextPart,
     ThinkingDelta,
     ThinkingPart,
+    ToolCallDelta,
     Usage,
 )
+
+from programs.backends.calls import Calls
 
 type StreamEvent = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
 type Listener = Callable[[StreamEvent], bool]
@@ -59,6 +62,7 @@ class AsyncEngine(ABC):
         listener = _listener.get()
         text: list[str] = []
         thinking: list[str] = []
+        calls = Calls()
         start, end = StreamStartEvent(), StreamEndEvent(finish_reason="stop")
         async with aclosing(self.stream(request)) as events:
             async for event in events:
@@ -68,6 +72,8 @@ class AsyncEngine(ABC):
                         text.append(piece)
                     case StreamDeltaEvent(delta=ThinkingDelta(text=piece)):
                         thinking.append(piece)
+                    case StreamDeltaEvent(delta=ToolCallDelta() as piece):
+                        calls.add(piece)
                     case StreamStartEvent():
                         start = event
                     case StreamEndEvent():
@@ -78,7 +84,7 @@ class AsyncEngine(ABC):
         return Response(
             id=start.id,
             model=start.model or request.model,
-            message=Message(role="assistant", parts=(*parts, TextPart(text="".join(text)))),
+            message=Message(role="assistant", parts=(*parts, TextPart(text="".join(text)), *calls.parts())),
             finish_reason=end.finish_reason or "stop",
             usage=end.usage or Usage(),
         )

@@ -2,16 +2,27 @@
 
 import asyncio
 import gc
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from dspy.lm15 import InvalidRequestError, LM15Error, Message, Request, StreamAssemblyError, TransportError
+from dspy.lm15 import (
+    FunctionTool,
+    InvalidRequestError,
+    LM15Error,
+    Message,
+    Request,
+    StreamAssemblyError,
+    ToolCallPart,
+    TransportError,
+)
 from dspy.lm15 import TimeoutError as LM15TimeoutError
 
 from evals.scripted import Reply, ScriptedBackend, in_turn
+from programs.adapter import text_of
 from programs.backends.openai import OpenAIEngine
 from programs.settings import ModelSettings, ResilienceSettings
 
@@ -113,6 +124,26 @@ async def test_many_calls_at_once_share_the_connections_that_there_may_be() -> N
         for _ in range(3):
             assert set(await asyncio.gather(*(said(engine) for _ in range(40)))) == {"Hello."}
         assert (wire.connections, len(wire.requests)) == (8, 120)
+
+
+async def test_calls_of_tools_come_in_pieces_and_are_told_in_order() -> None:
+    deltas = (
+        {"index": 0, "id": "a", "function": {"name": "weather", "arguments": '{"city": '}},
+        {"index": 1, "id": "b", "function": {"name": "time", "arguments": "tomorrow"}},
+        {"index": 0, "function": {"arguments": '"Rome"}'}},
+    )
+    events = [
+        b"data: %b\n\n" % json.dumps({"choices": [{"delta": {"tool_calls": [delta]}}]}).encode() for delta in deltas
+    ]
+    stream = [HEAD, *map(chunk, [*events, EVENTS]), chunk(b"")]
+    asked = replace(HELLO, tools=(FunctionTool("weather", "Tells it."), FunctionTool("time")))
+    async with wired(saying(*stream)) as wire, engine_for(wire.base_url) as engine:
+        reply = await engine.complete(asked)
+    assert text_of(reply) == "Hello."
+    assert [(call.id, call.name, call.input) for call in reply.message.parts_of(ToolCallPart)] == [
+        ("a", "weather", {"city": "Rome"}),
+        ("b", "time", {"arguments": "tomorrow"}),
+    ]
 
 
 async def test_waiting_for_a_free_connection_is_not_connecting() -> None:

@@ -218,7 +218,7 @@ def test_required_makes_a_call_of_what_the_generator_says(client: OpenAI, backen
     answer = ask(client, [{"role": "user", "content": "Look."}], tool_choice="required")
     assert (answer.text, [said for _, _, said in answer.calls]) == ("", [{"path": "a.txt"}])
     (compiler,) = asked(backend, compiler=True)
-    assert compiler.body["messages"][-1]["content"].endswith("Wanted: I could look at a.txt.")
+    assert "Wanted: I could look at a.txt.\n\nLike it: look (look)" in compiler.body["messages"][-1]["content"]
     assert compiler.body["response_format"]["json_schema"]["schema"]["properties"]["tool_calls"]["minItems"] == 1
 
 

@@ -1,0 +1,147 @@
+"""`rants eval tools`: both sides of each case, the table of them, and a run that is taken up again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.scripted import Reply, ScriptedBackend, usage
+from evals.tools import optimise, tools
+from evals.tools.cases import Case
+from evals.tools.results import Outcome, Result, Results
+from evals.tools.table import paired, wilson
+from programs.errors import ConfigurationError
+from programs.settings import ModelSettings, ModelsSettings
+from programs.transcript import ToolCall
+
+FUNCTION = {
+    "name": "weather",
+    "description": "Tells the weather of a city.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+RIGHT = {"name": "weather", "arguments": {"city": "Rome"}}
+
+
+def line(name: str, category: str, *gold: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": name,
+        "category": category,
+        "intent": f"How warm is it in Rome? ({name})",
+        "tools": [{"type": "function", "function": FUNCTION}],
+        "gold": list(gold),
+        "expect": "calls" if gold else "none",
+    }
+
+
+DEVELOPS_A = 0
+"""A seed that has the case `a` in the development half."""
+CASES = (
+    line("a", "simple", {"name": "weather", "accepted": {"city": ["Rome"]}}),
+    line("b", "simple", {"name": "weather", "accepted": {"city": ["Oslo"]}}),
+    line("c", "irrelevance"),
+)
+
+
+def model(body: dict[str, Any]) -> Reply:
+    """By itself it never calls; held to a schema it always calls for Rome."""
+    said = json.dumps({"tool_calls": [RIGHT]}) if "response_format" in body else "It is warm."
+    return Reply([said], usage=usage(50 if "tools" in body else 10, 5))
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    path = tmp_path / "cases.jsonl"
+    path.write_text("".join(f"{json.dumps(case)}\n" for case in CASES))
+    return path
+
+
+def models(backend: ScriptedBackend) -> ModelsSettings:
+    entry = {"base_url": backend.base_url, "model": "scripted"}
+    return ModelsSettings(generator=ModelSettings.model_validate(entry))
+
+
+async def test_both_sides_are_asked_and_told_case_by_case(
+    cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    with ScriptedBackend(model) as backend:
+        await tools(cases, models(backend), out=out)
+    results = {
+        result.id: result
+        for result in map(Result.model_validate_json, (out / "results.jsonl").read_text().splitlines())
+    }
+    assert {name: (result.rants.right, result.own and result.own.right) for name, result in results.items()} == {
+        "a": (True, False),
+        "b": (False, False),
+        "c": (False, True),
+    }
+    assert results["b"].rants.wrong == 'weather: city is "Rome", not ["Oslo"]'
+    assert all(result.rants.invalid is None for result in results.values())
+    printed = capsys.readouterr().out
+    assert "3 cases of cases.jsonl, scripted" in printed
+    assert "right: both 0, only RANTS 1, only the model by itself 1, neither 1" in printed
+
+
+async def test_a_run_goes_on_from_what_is_there(cases: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with ScriptedBackend(model) as backend:
+        await tools(cases, models(backend), count=2, out=out, own=False)
+        first = len(backend.calls)
+        await tools(cases, models(backend), count=2, out=out, own=False)
+        assert len(backend.calls) == first
+        file = out / "results.jsonl"
+        file.write_text(file.read_text() + '{"id": "cut o')
+        await tools(cases, models(backend), out=out, own=False)
+        assert len(backend.calls) > first
+        assert len(file.read_text().splitlines()) == 3
+        await tools(cases, models(backend), out=out)
+        assert len(file.read_text().splitlines()) == 6
+
+
+async def test_demonstrations_are_found_where_the_compiler_is_right_and_then_shown(cases: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program.json"
+    with ScriptedBackend(model) as backend:
+        found = await asyncio.to_thread(
+            optimise, cases, models(backend), out=program, count=3, demonstrations=2, seed=DEVELOPS_A
+        )
+        assert found == 1
+        backend.requests = []
+        await tools(cases, models(backend), own=False, program=program)
+        told = json.dumps(backend.calls[0].body["messages"][:-1])
+    assert "How warm is it in Rome? (a)" in told
+    with pytest.raises(ConfigurationError, match="cannot use the program"):
+        await tools(cases, models(backend), program=cases)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "results.jsonl").write_text('{"id": "1"}\n')
+    with pytest.raises(ConfigurationError, match="line 1 is no result"):
+        Results(tmp_path)
+
+
+def test_intervals_are_wilsons() -> None:
+    assert [round(bound, 4) for bound in wilson(5, 10)] == [0.2366, 0.7634]
+    assert [round(bound, 4) for bound in wilson(0, 20)] == [0.0, 0.1611]
+    assert wilson(20, 20)[1] == 1.0
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_pairs_are_counted() -> None:
+    case = Case.model_validate(CASES[0])
+
+    def judged(*calls: dict[str, Any]) -> Outcome:
+        made = [ToolCall(id="c", name=call["name"], arguments=json.dumps(call["arguments"])) for call in calls]
+        return Outcome.judged(case, made, "", 0.1)
+
+    result: Callable[[Outcome, Outcome], Result] = lambda rants, own: Result(  # noqa: E731
+        id="a", model="m", category="simple", intent="", gold=(), rants=rants, own=own
+    )
+    good, bad = judged(RIGHT), judged()
+    assert paired([result(good, good), result(good, bad), result(good, bad), result(bad, bad)]) == (
+        "right: both 1, only RANTS 2, only the model by itself 0, neither 1"
+    )

@@ -1,0 +1,58 @@
+"""Which tools an intent is like: words that are the same in all their forms, the rarer the better."""
+
+from __future__ import annotations
+
+import pytest
+
+from programs.likeness import hint, likely, likenesses
+from programs.transcript import Tool
+
+
+def tool(name: str, description: str = "", **arguments: str) -> Tool:
+    properties = {key: {"type": "string", "description": said} for key, said in arguments.items()}
+    return Tool(name=name, description=description, parameters={"type": "object", "properties": properties})
+
+
+AREA = tool("circle_area", "Calculates the area of a circle.", radius="its radius")
+PLACE = tool("findPlace", "Looks up places on a map.", city="where to look")
+FILES = tool("read", "Shows what a file holds.")
+TOOLS = (AREA, PLACE, FILES)
+
+
+@pytest.mark.parametrize(
+    ("intent", "name"),
+    [
+        ("calculating areas of circles", "circle_area"),
+        ("a place in the city of Rome", "findPlace"),
+        ("something of radius 5", "circle_area"),
+        ("what does the file hold?", "read"),
+        ("what does this place hold? read circle.py", "read"),
+    ],
+)
+def test_the_tool_that_shares_most_words_is_the_most_like(intent: str, name: str) -> None:
+    assert max(likenesses(intent, TOOLS), key=lambda like: like.score).tool.name == name
+
+
+def test_words_that_say_nothing_are_not_shared() -> None:
+    assert hint("What is this and how do I do it?", TOOLS) == "none"
+
+
+def test_the_hint_names_the_best_first_with_the_intents_own_words() -> None:
+    assert hint("the areas of some circles", TOOLS) == "circle_area (areas, circles)"
+    both = hint("the area of a circle around that place", TOOLS)
+    assert both.startswith("circle_area (area, circle), findPlace (place")
+
+
+def test_each_part_has_its_own_hint() -> None:
+    parts = ["area of a circle", "places in Rome", "sing"]
+    assert likely("...", parts, TOOLS) == (
+        "1. area of a circle; like it: circle_area (area, circle)\n"
+        "2. places in Rome; like it: findPlace (places)\n"
+        "3. sing; like it: none"
+    )
+    assert likely("places in Rome", ["places in Rome"], TOOLS) == "Like it: findPlace (places)"
+
+
+def test_a_tool_without_a_schema_is_like_its_name() -> None:
+    bare = Tool(name="webFetch")
+    assert [like.words for like in likenesses("fetch https://example.com", [bare])] == [("fetch",)]
