@@ -19,18 +19,7 @@ def _work(*turns: str, text: str = "", intent: ToolIntent | None = None) -> dspy
 
 
 DEMONSTRATIONS: tuple[dspy.Example, ...] = (
-    _work(
-        "What does the soup cost in data/menu.txt?",
-        "TOOL_INTENT: read the file data/menu.txt",
-        "TOOL_RESULT:\nSoup of the day\n4.50",
-        text="The soup of the day costs 4.50.",
-    ),
-    _work(
-        "Move draft.md into the folder old.",
-        "TOOL_INTENT: run the command `mkdir -p old && mv draft.md old/draft.md`",
-        "TOOL_RESULT:\n",
-        text="draft.md is now old/draft.md.",
-    ),
+    _work("What does HTTP 404 mean?", text="The server did not find what was asked for."),
     _work(
         "Write a script greet.py that greets Ada.",
         intent=ToolIntent(
@@ -47,10 +36,28 @@ DEMONSTRATIONS: tuple[dspy.Example, ...] = (
         ),
     ),
     _work(
-        "Where is load_user defined, and is it tested?",
+        "Move draft.md into the folder old.",
+        "TOOL_INTENT: run the command `mkdir -p old && mv draft.md old/draft.md`",
+        "TOOL_RESULT:\n",
+        text="draft.md is now old/draft.md.",
+    ),
+    _work(
+        "Write color instead of colour in paint.md.",
+        "TOOL_INTENT: run the command `sed -i 's/colour/color/g' paint.md`",
+        "TOOL_RESULT:\n",
+        text="paint.md now says color.",
+    ),
+    _work(
+        "Where is load_user defined?",
         "TOOL_INTENT: run the command `grep -rn load_user .`",
         "TOOL_RESULT:\n./app/users.py:12:def load_user(name):\n./tests/test_users.py:4:from app.users import load_user",
-        text="load_user is defined in app/users.py, line 12, and tested in tests/test_users.py.",
+        text="load_user is defined in app/users.py, line 12.",
     ),
-    _work("Thanks! What does HTTP 404 mean?", text="The server did not find what was asked for."),
+    _work(
+        "What does the soup cost in data/menu.txt?",
+        "TOOL_INTENT: read the file data/menu.txt",
+        "TOOL_RESULT:\nSoup of the day\n4.50",
+        text="The soup of the day costs 4.50.",
+    ),
+    _work("Does make check pass?", intent=ToolIntent(text="run the command `make check`")),
 )
