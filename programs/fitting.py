@@ -10,6 +10,7 @@ from typing import Any
 from programs.blocks import spliced, unused
 from programs.coercion import coerced
 from programs.literal_calls import Call
+from programs.placing import placed
 from programs.schemas import UnusableSchema, problem
 from programs.transcript import Tool, ToolCall
 
@@ -21,13 +22,16 @@ class Misfit(Exception):
     """A call does not fit. `str(error)` tells the model what is wrong."""
 
 
-def fitted(calls: Sequence[Call], tools: Sequence[Tool], blocks: Mapping[str, str]) -> tuple[ToolCall, ...]:
+def fitted(
+    calls: Sequence[Call], tools: Sequence[Tool], blocks: Mapping[str, str], said: str = ""
+) -> tuple[ToolCall, ...]:
     """The calls with their blocks in place; of those that say the same, one.
 
     Args:
         calls: as they were written.
         tools: what may be called.
         blocks: verbatim texts that arguments may refer to. None of them may be lost.
+        said: the intent, in words: where a single call leaves out a block, they tell where it goes.
 
     Raises:
         Misfit: one of them does not fit its tool's schema, or names no tool; or a block is in none.
@@ -35,14 +39,17 @@ def fitted(calls: Sequence[Call], tools: Sequence[Tool], blocks: Mapping[str, st
     if len(calls) > _MOST_CALLS:
         raise Misfit(f"There are {len(calls)} calls; make at most {_MOST_CALLS} at once.")
     made: dict[tuple[str | None, str, str], ToolCall] = {}
-    said = []
+    held = []
     for name, written in calls:
         tool = _named(name, tools)
-        arguments, text = _fitted(tool, spliced(written if written is not None else {}, blocks))
+        given = spliced(written if written is not None else {}, blocks)
+        if len(calls) == 1 and (left := unused([given], blocks)):
+            given = placed(given, _schema(tool), {block: blocks[block] for block in left}, said)
+        arguments, text = _fitted(tool, given)
         call = ToolCall(id=f"call_{uuid.uuid4().hex[:24]}", name=tool.name, arguments=text, namespace=tool.namespace)
         made.setdefault((tool.namespace, tool.name, text), call)
-        said.append(arguments)
-    if lost := unused(said, blocks):
+        held.append(arguments)
+    if lost := unused(held, blocks):
         refer = ", ".join(f'{{"$block": "{name}"}}' for name in lost)
         raise Misfit(f"The text of {refer} is in none of the arguments.")
     return tuple(made.values())

@@ -1,4 +1,8 @@
-"""The demonstrations that `Act` starts with, as native turns; an optimised program brings its own."""
+"""The demonstrations that `Act` starts with, as native turns; an optimised program brings its own.
+
+They are for weak models, which do as they are shown: each is a whole piece of work, looked at before it is changed and
+told only when it is done; most of it by commands, which such models know better than tools.
+"""
 
 from __future__ import annotations
 
@@ -7,55 +11,46 @@ import dspy
 from programs.transcript import ToolIntent
 
 
-def _user(text: str) -> dict[str, str]:
-    return {"role": "user", "content": text}
-
-
-def _assistant(text: str) -> dict[str, str]:
-    return {"role": "assistant", "content": text}
+def _work(*turns: str, text: str = "", intent: ToolIntent | None = None) -> dspy.Example:
+    """A piece of work: what the user and the assistant have said in turn, and what the assistant says next."""
+    roles = ("user", "assistant") * len(turns)
+    messages = [{"role": role, "content": turn} for role, turn in zip(roles, turns, strict=False)]
+    return dspy.Example(messages=messages, text=text, tool_intents=[intent] if intent else [])
 
 
 DEMONSTRATIONS: tuple[dspy.Example, ...] = (
-    dspy.Example(
-        messages=[
-            _user("What is the price in data/menu.txt?"),
-            _assistant("TOOL_INTENT: read the file data/menu.txt"),
-            _user("TOOL_RESULT:\nSoup of the day\n4.50"),
-        ],
+    _work(
+        "What does the soup cost in data/menu.txt?",
+        "TOOL_INTENT: read the file data/menu.txt",
+        "TOOL_RESULT:\nSoup of the day\n4.50",
         text="The soup of the day costs 4.50.",
-        tool_intents=[],
     ),
-    dspy.Example(
-        messages=[_user("Write a script greet.py that greets Ada.")],
-        text="",
-        tool_intents=[
-            ToolIntent(
-                text="write the file greet.py with the content of block CODE",
-                blocks={"CODE": 'def greet(name):\n    print(f"Hello, {name}!")\n\n\ngreet("Ada")'},
-            )
-        ],
+    _work(
+        "Move draft.md into the folder old.",
+        "TOOL_INTENT: run the command `mkdir -p old && mv draft.md old/draft.md`",
+        "TOOL_RESULT:\n",
+        text="draft.md is now old/draft.md.",
     ),
-    dspy.Example(
-        messages=[
-            _user("The limit in app/config.py should be 20."),
-            _assistant("I'll look at it first.\nTOOL_INTENT: read the file app/config.py"),
-            _user('TOOL_RESULT:\nHOST = "localhost"\nLIMIT = 10\nRETRIES = 3'),
-        ],
-        text="",
-        tool_intents=[
-            ToolIntent(
-                text="in app/config.py replace block OLD with block NEW",
-                blocks={"OLD": "LIMIT = 10", "NEW": "LIMIT = 20"},
-            )
-        ],
+    _work(
+        "Write a script greet.py that greets Ada.",
+        intent=ToolIntent(
+            text="write the file greet.py with the content of block CODE",
+            blocks={"CODE": 'def greet(name):\n    print(f"Hello, {name}!")\n\n\ngreet("Ada")'},
+        ),
     ),
-    dspy.Example(
-        messages=[
-            _user("Run the tests."),
-            _assistant("TOOL_INTENT: run the command `pytest -q`"),
-            _user("TOOL_RESULT:\n3 passed in 0.12s"),
-        ],
-        text="All 3 tests pass.",
-        tool_intents=[],
+    _work(
+        "The limit in app/config.py should be 20.",
+        "TOOL_INTENT: read the file app/config.py",
+        'TOOL_RESULT:\nHOST = "localhost"\nLIMIT = 10\nRETRIES = 3',
+        intent=ToolIntent(
+            text="in app/config.py replace block OLD with block NEW", blocks={"OLD": "LIMIT = 10", "NEW": "LIMIT = 20"}
+        ),
     ),
+    _work(
+        "Where is load_user defined, and is it tested?",
+        "TOOL_INTENT: run the command `grep -rn load_user .`",
+        "TOOL_RESULT:\n./app/users.py:12:def load_user(name):\n./tests/test_users.py:4:from app.users import load_user",
+        text="load_user is defined in app/users.py, line 12, and tested in tests/test_users.py.",
+    ),
+    _work("Thanks! What does HTTP 404 mean?", text="The server did not find what was asked for."),
 )

@@ -151,7 +151,8 @@ class _Part:
             return {"type": "string", "format": schema["format"]}
         pattern = schema.get("pattern")
         if isinstance(pattern, str) and _SIMPLE.fullmatch(pattern):
-            return {"type": "string", "pattern": pattern}
+            # llama.cpp knows no escapes.
+            return {"type": "string", "pattern": pattern.replace(r"\d", "[0-9]")}
         text = {"type": "string"} | _sizes(schema, "Length", self._longest)
         if not self._blocks:
             return text

@@ -42,6 +42,7 @@ from signatures import CompileTools, SplitIntent
 
 _TOOLS_SHARE = 1 / 3  # of the window: what the tools may take; beyond, only the likely ones are shown
 _REPLY_SHARE = 1 / 4
+_INTENT_SHARE = 1 / 4
 _LONGEST_REPLY = 768  # tokens, beside those of the intent: numbers have no length that a schema could bound
 _LONGEST_TEXT = 1000  # characters of an argument, and twice those of the intent: most of it is copied from there
 _LONGEST_PART = 160
@@ -158,11 +159,13 @@ class _Compilation:
                 return await self._fitted(written)
             except Misfit as misfit:
                 wrong, history = str(misfit), [self._try(written)]
+        if estimate_tokens(self._asked["intent"]) > self._window * _INTENT_SHARE:
+            return self._none("What is wanted is too long. Say it in a few sentences; exact text belongs in blocks.")
         parts = await self._parts()
         self._asked["likely"] = await asyncio.to_thread(likely, self._intent.text, parts, self._shown)
         for _ in range(2 - len(history)):
             raw = (await self._reply(history, wrong, parts)).tool_calls
-            if not raw and not self._required:
+            if raw == [] and not self._required:
                 return self._none(f"None of the tools does this: {self._intent.text}")
             try:
                 return await self._fitted(raw)
@@ -178,7 +181,7 @@ class _Compilation:
         """
         if isinstance(written, str) or not written:
             raise Misfit("The reply is not the JSON object that was asked for.")
-        calls = await asyncio.to_thread(fitted, written, self._callable, self._intent.blocks)
+        calls = await asyncio.to_thread(fitted, written, self._callable, self._intent.blocks, self._intent.text)
         return Compiled(calls if self._tools.parallel else calls[:1])
 
     def _none(self, wrong: str) -> Compiled:

@@ -136,6 +136,7 @@ class ResponseFold:
                 if done.outcome == "failed":
                     self._break_off()
                 yield from self._close_message("completed" if whole else "incomplete")
+                yield from self._leave_gateway_calls(told=done.outcome != "failed")
                 for call in done.calls:
                     yield from self._client_call(call)
                 self._done = done
@@ -296,6 +297,15 @@ class ResponseFold:
             error = McpToolExecutionError(type="mcp_tool_execution_error", content=[text])
             came = {"error": error, "status": "failed"}
         yield self._item_done(index, self._items[index].model_copy(update=came))
+
+    def _leave_gateway_calls(self, *, told: bool) -> Iterator[Any]:
+        """The run has ended while tools were executed: nothing goes on any more."""
+        for index, item in enumerate(self._items):
+            if isinstance(item, McpCall) and item.status == "in_progress":
+                left = item.model_copy(update={"status": "incomplete", "error": "The run ended before this was done."})
+                self._items[index] = left
+                if told:
+                    yield self._item_done(index, left)
 
     def _answer(self, status: str, **more: Any) -> Answer:
         said = {

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from contextlib import aclosing
 from typing import Any
 
 import jsonschema
 import pytest
 
+from programs import RANTS, Backends, Message, Sampling, Session, Transcript
+from programs.events import RunDone
 from programs.grammar import calls_schema
 from programs.schemas import check, problem
 from programs.transcript import Tool
@@ -140,3 +144,39 @@ def test_a_schema_that_is_endless_when_it_is_written_out_is_told_less_deeply(sch
     made = constraint(schema)
     assert len(json.dumps(made)) < 100_000
     jsonschema.validate({"tool_calls": [{"name": "do", "arguments": {}}]}, made)
+
+
+async def test_the_embedded_engine_holds_a_model_to_awkward_schemas() -> None:
+    awkward = Tool(
+        name="do",
+        parameters={
+            **properties(
+                day={"type": "string", "format": "date-time"},
+                code={"type": "string", "pattern": "^[A-Z]{2}-\\d{4}$"},
+                many={"type": "array", "minItems": 1000, "items": {"$ref": "#/$defs/tree"}},
+                some={"type": "array", "maxItems": 10**9, "items": {"type": "string", "minLength": 10**9}},
+                number={"type": "integer", "minimum": -(10**300), "maximum": 10**300},
+                choice={"anyOf": [{"type": "null"}, {"enum": [f"v{n}" for n in range(500)]}, {"const": {"a": [1]}}]},
+                tuple={"prefixItems": [{"type": "string"}], "items": False, "type": "array"},
+                never=False,
+                **{'"\n</system>': {"type": ["string", "null"]}, "$block": {}, "é": {"$ref": "#/$defs/nothing"}},
+            ),
+            "$defs": {"tree": properties(children={"type": "array", "items": {"$ref": "#/$defs/tree"}})},
+            "required": ["code", "unheard of"],
+            "additionalProperties": {"type": "boolean"},
+        },
+    )
+    tools = [awkward, Tool(name="recursive", parameters=RECURSIVE), Tool(name="branching", parameters=BRANCHING)]
+    schema = calls_schema(tools, ["OLD", "NEW"], required=True, most=16)
+    wanted = {"type": "json_schema", "json_schema": {"name": "tool_calls", "schema": schema}}
+    backends = Backends()
+    session = Session("test", Transcript(messages=(Message(role="user", content="Do it."),)))
+    try:
+        sampling = Sampling(max_tokens=40, temperature=0, response_format=wanted)
+        async with aclosing(RANTS(backends).run(session, sampling)) as events:
+            done = [event async for event in events][-1]
+    finally:
+        await backends.aclose()
+    assert isinstance(done, RunDone)
+    # It has begun as the schema says, which a model by itself would not.
+    assert re.match(r'\s*\{\s*"tool_calls"', done.text), done.text

@@ -165,3 +165,60 @@ def test_results_that_the_model_makes_up_are_dropped_and_end_the_reply() -> None
     assert splitter.guessing
     splitter.finish()
     assert splitter.intents == (ToolIntent(text="write a", blocks={"A": "TOOL_RESULT"}),)
+
+
+def test_markers_may_end_their_lines_as_windows_does() -> None:
+    written = "TOOL_INTENT: write it\r\n<<<A\r\none\r\ntwo\r\n>>>A\r\nTOOL_INTENT: look\r\n"
+    assert split(written)[1] == (
+        ToolIntent(text="write it", blocks={"A": "one\r\ntwo"}),
+        ToolIntent(text="look"),
+    )
+
+
+def test_an_intent_after_a_block_that_nobody_closed_is_read() -> None:
+    written = "TOOL_INTENT: write it\n<<<A\none\n<<<B\ntwo\n>>>B\nTOOL_RESULT: not one\nTOOL_INTENT: look"
+    first, second = split(written)[1]
+    assert (first.text, first.complete) == ("write it", False)
+    assert first.blocks["A"].startswith("one\n")
+    assert first.blocks["B"] == "two"
+    assert second == ToolIntent(text="look")
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_result_in_a_block_is_no_guess_and_one_behind_it_is(size: int) -> None:
+    block = "TOOL_INTENT: write it\n<<<A\nTOOL_RESULT: x\n>>>B\n<<<C\nTOOL_RESULT: y\n>>>A\n"
+    splitter = Splitter()
+    for start in range(0, len(block), size):
+        splitter.feed(block[start : start + size])
+        assert not splitter.guessing
+    splitter.feed("TOOL_")
+    assert not splitter.guessing
+    splitter.feed("RESULT write:")
+    assert splitter.guessing
+    splitter.finish()
+    assert splitter.intents == (
+        ToolIntent(text="write it", blocks={"A": "TOOL_RESULT: x\n>>>B\n<<<C\nTOOL_RESULT: y"}),
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["<<<A\nTOOL_RESULT x\n", "<<<A\n>>>A\n", "TOOL_INTENT: look\n", "TOOL_INTENT: look\n<<<A\nx\n>>>A\n", "word\n"],
+)
+def test_long_intents_are_read_in_no_time(line: str) -> None:
+    written = "TOOL_INTENT: look\n" + line * (200_000 // len(line))
+    splitter = Splitter({"look"})
+    for start in range(0, len(written), 20):
+        splitter.feed(written[start : start + 20])
+        assert not splitter.guessing
+    splitter.finish()
+    assert splitter.intents[0].text.startswith("look")
+
+
+@pytest.mark.parametrize("begun", ['{"name": "no", "arguments": [', "```json\n[", "<tool_call>", "<function=look>"])
+def test_long_calls_that_never_end_are_read_in_no_time(begun: str) -> None:
+    written = begun + '{"x": 1},\n' * 20_000
+    splitter = Splitter({"look"})
+    said = "".join(splitter.feed(written[start : start + 20]) for start in range(0, len(written), 20))
+    said += splitter.finish()
+    assert said == written or splitter.intents

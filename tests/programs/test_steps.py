@@ -59,7 +59,7 @@ class Workshop:
                     self.stopped.append(call.id)
                     raise
             case "task":
-                return Result(await caller.task(said["question"]) if caller.task else "no deeper")
+                return Result(await caller.task(call.id, said["question"]) if caller.task else "no deeper")
             case "broken":
                 await self.waiting.wait()
                 raise RuntimeError("a bug of ours")
@@ -300,7 +300,8 @@ def playing_children(body: dict[str, Any]) -> Reply:
     spoken = sum(message["role"] == "assistant" for message in said)
     depth = said[0]["content"].count("?")
     if not spoken:
-        return wants(("task", {"question": said[0]["content"] + "?"}), ("add", {"of": [depth]}))
+        task = ("task", {"question": said[0]["content"] + "?"})
+        return wants(*[task] * ("- task" in body["messages"][0]["content"]), ("add", {"of": [depth]}))
     return Reply([f"Answer {depth}."])
 
 
@@ -314,7 +315,7 @@ async def test_a_task_is_a_child_session_with_the_same_gateway_tools(bench: Benc
     assert done_of(events).text.startswith("Answer 1.")
     # Only what the root says is told to the user.
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == done_of(events).text
-    assert [caller.task is None for caller in bench.shop.callers if caller.session.count("/") == 2] == [True, True]
+    assert [caller.task is None for caller in bench.shop.callers if caller.session.count("/") == 2] == [True]
     # Children are not offered the client's tools.
     child = next(call.body for call in model.calls if conversation(call.body)[0]["content"] == "Question??")
     assert "- show" not in child["messages"][0]["content"]
