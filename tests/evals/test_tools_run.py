@@ -103,6 +103,13 @@ async def test_a_run_goes_on_from_what_is_there(cases: Path, tmp_path: Path) -> 
         assert len(file.read_text().splitlines()) == 6
 
 
+@pytest.mark.slow
+async def test_whatever_the_embedded_model_calls_fits_its_schema(cases: Path, tmp_path: Path) -> None:
+    await tools(cases, ModelsSettings(), out=tmp_path, own=False)
+    results = [Result.model_validate_json(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert [result.rants.invalid for result in results] == [None] * len(CASES)
+
+
 async def test_demonstrations_are_found_where_the_compiler_is_right_and_then_shown(cases: Path, tmp_path: Path) -> None:
     program = tmp_path / "program.json"
     with ScriptedBackend(model) as backend:
