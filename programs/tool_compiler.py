@@ -49,6 +49,7 @@ _LONGEST_PART = 160
 _LONGEST_WHOLE = 4000  # characters of an intent: what is longer is not split
 _JOINED = re.compile(r"\b(?:and|then|also|both|plus|respectively)\b|;|,[^,]*,|\n", re.IGNORECASE)
 """What an intent that wants several things has somewhere; one that has nothing of the kind is taken for one thing."""
+_NAMED_BLOCK = re.compile(r"\bblock ([A-Z][A-Z0-9_]+)\b")
 _REFERENCE = re.compile(r'\{"\$block": "(\w+)"\}')
 _LONGEST_TRY = 16_384  # characters of it that a second try is shown
 _SAID = 400  # characters shown of what was said last
@@ -129,6 +130,9 @@ class ToolCompiler(dspy.Module):  # type: ignore[misc]
         if not intent.complete:
             name = next(reversed(intent.blocks), "")
             return Compiled(problem=f"Nothing was done. The reply was cut off inside block {name}: write less at once.")
+        if missing := [name for name in _NAMED_BLOCK.findall(intent.text) if name not in intent.blocks]:
+            wrong = f"Nothing was done. Block {missing[0]} is named and not written: put it between"
+            return Compiled(problem=f"{wrong} <<<{missing[0]} and >>>{missing[0]}.")
         # To choose among many tools takes a while.
         compilation = await asyncio.to_thread(_Compilation, self, intent, tools, messages, tree)
         return await compilation.run()

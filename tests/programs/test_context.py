@@ -176,7 +176,7 @@ def test_arguments_of_a_call_that_is_not_shown_lie_in_the_environment() -> None:
         say("tool", "Done.", tool_call_id="1"),
     ]
     seen = view(session(*said, *turns(30, 400)), WINDOW)
-    assert {"role": "assistant", "content": 'I write.\nwrite {"path": "a.py"}'} in seen.context
+    assert {"role": "assistant", "content": 'I write.\nTOOL_INTENT: call write with {"path": "a.py"}'} in seen.context
     assert {"role": "tool", "content": "Done."} in seen.context
 
 
@@ -189,7 +189,7 @@ def test_long_arguments_of_a_call_are_shortened_and_lie_whole_in_the_environment
     assert estimate_tokens(shown.arguments) < 1100
     assert (shown.id, shown.name) == ("1", "write")
     assert shown.arguments.startswith('{"text": "xxx')
-    assert seen.context == [{"role": "assistant", "content": f"write {arguments}"}]
+    assert seen.context == [{"role": "assistant", "content": f"TOOL_INTENT: call write with {arguments}"}]
 
 
 # --- the question of a long message

@@ -165,6 +165,15 @@ def test_a_block_that_is_not_all_there_is_a_problem_without_a_call(
     assert "cut off inside block CODE" in compiled.problem
 
 
+def test_a_block_that_is_named_and_not_written_is_a_problem_without_a_call(
+    compiler: ToolCompiler, model: ScriptedBackend
+) -> None:
+    intent = ToolIntent(text="in a replace block OLD with block NEW", blocks={"OLD": "x"})
+    compiled = compiler(intent=intent, tools=[WRITE])
+    assert (compiled.calls, len(model.calls)) == ((), 0)
+    assert "Block NEW is named and not written" in compiled.problem
+
+
 def test_an_intent_that_no_window_holds_is_a_problem_without_a_call(
     compiler: ToolCompiler, model: ScriptedBackend
 ) -> None:
