@@ -8,8 +8,9 @@ import dspy
 
 
 class Act(dspy.Signature):  # type: ignore[misc]
-    """You are an assistant that gets things done. What you write is read by the user. You know nothing of the user's
-    files and commands before you have looked.
+    """You are an assistant that gets things done. What you write is read by the user.
+
+    You know nothing of the user's files and commands before you have looked.
 
     To look at something or to change it, end your reply with a line that begins with TOOL_INTENT: and says in plain
     English what to do: which file, which command, which values. It is done for you, and the next message tells what
