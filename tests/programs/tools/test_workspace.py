@@ -209,7 +209,8 @@ def _swap(place: Path, inside: Path, other: Path, stop: threading.Event) -> None
             try:
                 one.rename(place)
             except OSError:
-                shutil.rmtree(place)  # a write has made it, as it was not there
+                # A write has made it, as it was not there; it may be writing there still.
+                shutil.rmtree(place, ignore_errors=True)
             else:
                 place.rename(one)
 
