@@ -61,10 +61,9 @@ def test_two_turns_are_one_conversation(
     assert any(last[: len(first)] == first for first in asked)
 
 
-@pytest.mark.parametrize("api", APIS)
-def test_embedded_model_holds_the_conversation(api: str, embedded_server: ServerProcess, tmp_path: Path) -> None:
+def test_embedded_model_holds_the_conversation(embedded_server: ServerProcess, tmp_path: Path) -> None:
     # The embedded model may wander; opencode asks for no more than this.
-    client = opencode(tmp_path, embedded_server, api, output=64)
+    client = opencode(tmp_path, embedded_server, "chat", output=64)
     spent = "select count(*) from usage where outcome in ('completed', 'incomplete') and completion > 0"
     before = embedded_server.rows(spent)[0][0]
     client.run("Say hello in one short sentence.")
@@ -209,11 +208,10 @@ def top(text, most):
 '''
 
 
-@pytest.mark.parametrize("api", APIS)
 def test_a_coding_session_makes_failing_tests_pass(
-    api: str, tool_server: ServerProcess, play: Callable[..., Play], tmp_path: Path
+    tool_server: ServerProcess, play: Callable[..., Play], tmp_path: Path
 ) -> None:
-    client = opencode(tmp_path, tool_server, api)
+    client = opencode(tmp_path, tool_server, "responses")
     git_repository(client.folder, TESTS)
     source, report = str(client.folder / "wordcount/text.py"), str(client.folder / "wordcount/report.py")
     tests = Intent("run the tests", calls=[bash(f"{sys.executable} -B -m unittest 2>&1")])
