@@ -10,9 +10,14 @@ from programs.grammar import BLOCK
 _SHOWN = 80  # characters of a first line
 
 
+def reference(name: str) -> str:
+    """How a compiler writes, and is told, that a block's text stands in some place."""
+    return f'{{"{BLOCK}": "{name}"}}'
+
+
 def told(blocks: Mapping[str, str]) -> str:
     """What a model that must not copy them is told of the blocks."""
-    return "\n".join(f'{{"{BLOCK}": "{name}"}}: {_described(text)}' for name, text in blocks.items())
+    return "\n".join(f"{reference(name)}: {_described(text)}" for name, text in blocks.items())
 
 
 def wanted(intent: str, blocks: Mapping[str, str]) -> str:

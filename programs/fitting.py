@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from programs.blocks import spliced, unused
+from programs.blocks import reference, spliced, unused
 from programs.coercion import coerced
 from programs.literal_calls import Call
 from programs.placing import placed, places
@@ -32,8 +32,7 @@ class BlockLost(Misfit):
     """
 
     def __init__(self, lost: Sequence[str], calls: tuple[ToolCall, ...], *, placeless: bool) -> None:
-        refer = ", ".join(f'{{"$block": "{name}"}}' for name in lost)
-        super().__init__(f"The text of {refer} is in none of the arguments.")
+        super().__init__(f"The text of {', '.join(map(reference, lost))} is in none of the arguments.")
         self.calls = calls
         self.placeless = placeless
 
@@ -56,7 +55,7 @@ def fitted(
     if len(calls) > _MOST_CALLS:
         raise Misfit(f"There are {len(calls)} calls; make at most {_MOST_CALLS} at once.")
     made: dict[tuple[str | None, str, str], ToolCall] = {}
-    held = []
+    held: list[tuple[Tool, Any]] = []
     for name, written in calls:
         tool = _named(name, tools)
         given = spliced(written if written is not None else {}, blocks)
@@ -65,12 +64,9 @@ def fitted(
         arguments, text = _fitted(tool, given)
         call = ToolCall(id=f"call_{uuid.uuid4().hex[:24]}", name=tool.name, arguments=text, namespace=tool.namespace)
         made.setdefault((tool.namespace, tool.name, text), call)
-        held.append(arguments)
-    if lost := unused(held, blocks):
-        called = [_named(name, tools) for name, _ in calls]
-        placeless = not any(
-            places(arguments, _schema(tool), said) for tool, arguments in zip(called, held, strict=True)
-        )
+        held.append((tool, arguments))
+    if lost := unused([arguments for _, arguments in held], blocks):
+        placeless = not any(places(arguments, _schema(tool), said) for tool, arguments in held)
         raise BlockLost(lost, tuple(made.values()), placeless=placeless)
     return tuple(made.values())
 

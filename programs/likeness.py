@@ -93,9 +93,14 @@ def _weights(tool: Tool) -> Mapping[str, float]:
     return weights | dict.fromkeys(map(_stem, _words(tool.name)), _IN_NAME)
 
 
+def words_in(text: str) -> list[str]:
+    """The words of a text, in small letters; parts of `camelCase` and `snake_case` are words."""
+    return _WORD.findall(_CAMEL.sub(" ", text).lower())
+
+
 def _words(text: str) -> Iterator[str]:
-    """The words of a text that say something; parts of `camelCase` and `snake_case` are words."""
-    return (word for word in _WORD.findall(_CAMEL.sub(" ", text).lower()) if word not in _COMMON)
+    """The words of a text that say something."""
+    return (word for word in words_in(text) if word not in _COMMON)
 
 
 def _stem(word: str) -> str:

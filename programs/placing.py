@@ -7,14 +7,12 @@ the block is its place, or the only one that the tool needs.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from programs.coercion import resolved
+from programs.likeness import words_in
 
-_WORD = re.compile(r"[a-z]+|\d+")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _A_TEXT = {"body", "code", "content", "contents", "data", "input", "script", "source", "text"}
 _A_NAME = {"dir", "directory", "file", "folder", "id", "name", "path", "uri", "url"}
 
@@ -73,13 +71,9 @@ def _spoken_of(value: Any, said: str) -> bool:
 
 def _alike(block: str, name: str) -> bool:
     """Whether an argument is named like a block: OLD and oldString, CODE and content."""
-    these, those = _words(block), _words(name)
+    these, those = set(words_in(block)), set(words_in(name))
     if those & _A_NAME and not those & _A_TEXT:
         return False
     return any(one.startswith(other) or other.startswith(one) for one in these for other in those) or bool(
         these & _A_TEXT and those & _A_TEXT
     )
-
-
-def _words(name: str) -> set[str]:
-    return set(_WORD.findall(_CAMEL.sub(" ", name).lower()))

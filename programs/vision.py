@@ -48,13 +48,7 @@ class Vision(dspy.Module):  # type: ignore[misc]
         images = images_of(session)
         if not images:
             return session
-        asked = [
-            f"{_DESCRIBE}\nIt was sent with these words: {message.content[:_WITH_WORDS]}"
-            if message.content
-            else _DESCRIBE
-            for message in session.transcript.messages
-            for _ in message.images
-        ]
+        asked = [_asking(message.content) for message in session.transcript.messages for _ in message.images]
         seen = iter(await together(self._once(session, tree, *pair) for pair in zip(images, asked, strict=True)))
         messages: list[Message] = []
         number = 0
@@ -100,6 +94,7 @@ def images_of(session: Session) -> Sequence[str]:
 
 
 def _asking(words: str) -> str:
+    """What is asked of an image that was sent with these words."""
     return f"{_DESCRIBE}\nIt was sent with these words: {words[:_WITH_WORDS]}" if words else _DESCRIBE
 
 
