@@ -19,6 +19,21 @@ _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 USER = 54321
 
 
+def run_as_user(namespaces: str, *arguments: str) -> None:
+    """Run pytest as that user, in a process of its own, and see that everything passes."""
+    root = Path(__file__).parents[3]
+    ran = subprocess.run(
+        [sys.executable, __file__, namespaces, *arguments],
+        cwd=root,
+        env={**os.environ, "EXPECTED_NAMESPACES": namespaces, "EXPECTED_USER": str(USER)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
+
+
 def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(source.encode(), target.encode(), kind.encode() if kind else None, ctypes.c_ulong(flags), None):
