@@ -109,7 +109,7 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
     if settings.server.workers > 1:
         yield f"  workers: {settings.server.workers}; each has embedded weights and environments of its own"
     yield f"  environment: {shared(settings.rlm.rants_one.environment).name}"
-    yield f"  store: {settings.state.sqlite_path}"
+    yield f"  store: {escape(settings.state.place)}"
     key = "one of your API keys" if settings.auth.enabled else "any text"
     yield "Point your client here:"
     yield f'  OpenAI SDK:   OpenAI(base_url="{address}/v1", api_key=<{key}>), model="{name}"'
@@ -181,7 +181,7 @@ async def _doctor(settings: Settings) -> bool:
             well = False
             out.print(f"[red]no[/red]   {escape(what)}: {escape(error)}\n     {escape(mend)}")
 
-    path = settings.state.sqlite_path
+    path = settings.state.place
     try:
         async with await Store.open(settings.state) as store:
             await store.check()

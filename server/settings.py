@@ -100,7 +100,7 @@ class RateLimitSettings(Section):
 class Settings(BaseSettings):
     """The whole configuration; `Settings.load()` reads it."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()

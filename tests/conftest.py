@@ -13,6 +13,9 @@ import yaml
 from openai import AsyncOpenAI, OpenAI
 
 from evals.scripted import Reply, ScriptedBackend, in_turn
+from store import StateSettings
+from store.database import migrate
+from tests.postgres import PostgresServer, postgres_server, programs
 from tests.support import ServerProcess, running
 
 HELLO = in_turn(Reply(["Hello", " there."]))
@@ -35,6 +38,30 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("RANTS_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The session's PostgreSQL."""
+    binaries = programs()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with postgres_server(binaries) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _migrated(postgres: PostgresServer) -> str:
+    """A database that has the tables, to be copied."""
+    name = postgres.database()
+    migrate(StateSettings.model_validate({"url": postgres.url(name)}))
+    return name
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer, _migrated: str) -> str:
+    """The URL of a new database of PostgreSQL, with empty tables."""
+    return postgres.url(postgres.database(_migrated))
 
 
 @pytest.fixture(scope="session")
