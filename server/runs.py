@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import dspy
 
 from programs import RANTS, Message, Sampling, Session, Transcript, Usage
+from programs.backends import calling
 from programs.errors import BackendTimeout, RantsError
 from programs.events import (
     Event,
@@ -229,7 +230,7 @@ class Runs:
         try:
             async with asyncio.timeout(self._timeout) as deadline:
                 # dspy would keep every call; a server must not.
-                with dspy.context(trace=None):
+                with dspy.context(trace=None), calling(within=self._timeout):
                     caller = None
                     if run.tools.gateway:
                         offered = frozenset(tool.name for tool in run.tools.gateway)
