@@ -104,10 +104,18 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
     yield f"[bold]RANTS {VERSION}[/bold] listens on [bold]{address}/v1[/bold] (health: {address}/health)"
     for role in ROLES:
         if entry := getattr(settings.models, role):
+<<<<<<< HEAD
             where = entry.base_url or "in this process"
             yield f"  {role}: {entry.provider} {entry.model or 'the first model it lists'} ({where})"
     if settings.server.workers > 1:
         yield f"  workers: {settings.server.workers}; each has embedded weights and environments of its own"
+=======
+            ways = [
+                f"{each.provider} {each.model or 'the first model it lists'} ({each.where})"
+                for each in (entry, *entry.fallbacks)
+            ]
+            yield f"  {role}: {', else '.join(ways)}"
+>>>>>>> backends
     yield f"  environment: {shared(settings.rlm.rants_one.environment).name}"
     yield f"  store: {escape(settings.state.place)}"
     key = "one of your API keys" if settings.auth.enabled else "any text"
@@ -202,13 +210,14 @@ async def _doctor(settings: Settings) -> bool:
         return False
     try:
         for health in await backends.health(within=5.0):
-            what = f"{health.role}: {health.provider} {health.model} ({health.latency * 1000:.0f} ms)"
-            entry = f"models.{health.role}"
-            say(
-                what,
-                health.error,
-                f"Start that server, or correct {entry}.base_url and {entry}.api_key in config.yaml.",
-            )
+            for number, look in enumerate((health, *health.fallbacks)):
+                name = f"{look.role}, fallback {number}" if number else look.role
+                entry = f"models.{look.role}.fallbacks[{number - 1}]" if number else f"models.{look.role}"
+                say(
+                    f"{name}: {look.provider} {look.model} ({look.latency * 1000:.0f} ms)",
+                    look.error,
+                    f"Start that server, or correct {entry}.base_url and {entry}.api_key in config.yaml.",
+                )
     finally:
         await backends.aclose()
     return well

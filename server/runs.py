@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import dspy
 
 from programs import RANTS, Backends, Message, Sampling, Session, Transcript, Usage
+from programs.backends import calling
 from programs.errors import BackendTimeout, RantsError
 from programs.events import (
     Event,
@@ -238,7 +239,7 @@ class Runs:
         try:
             async with asyncio.timeout(timeout) as deadline:
                 # dspy would keep every call; a server must not.
-                with dspy.context(trace=None):
+                with dspy.context(trace=None), calling(within=timeout):
                     caller = None
                     if run.tools.gateway:
                         offered = frozenset(tool.name for tool in run.tools.gateway)

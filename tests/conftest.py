@@ -101,6 +101,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, scripted_backend: ScriptedB
         "RANTS_MODELS__GENERATOR__API_KEY": "key-of-the-backend",
         "RANTS_RESILIENCE__BACKOFF_SECONDS": "0.05",
         "RANTS_RESILIENCE__MAX_BACKOFF_SECONDS": "2",
+        "RANTS_RESILIENCE__BREAKER_FAILURES": "0",  # what one test does to the backend is not the next one's business
         "RANTS_SERVER__HEALTH_CACHE_SECONDS": "0",
     }
     with running(tmp_path_factory.mktemp("scripted"), variables) as process:
@@ -146,7 +147,7 @@ def guarded_server(
         "models": {"generator": {"base_url": scripted_backend.base_url, "model": "scripted", "context_window": 8000}},
         "auth": {"enabled": True, "api_keys": [{"key": f"key-of-{name}", "tenant_id": name} for name in TENANTS]},
         "rate_limits": {"enabled": True, "requests_per_minute": 6, "burst": BURST},
-        "resilience": {"read_timeout_seconds": 2, "request_timeout_seconds": 4},
+        "resilience": {"read_timeout_seconds": 2, "request_timeout_seconds": 4, "breaker_failures": 0},
     }
     (folder / "guarded.yaml").write_text(yaml.safe_dump(config))
     with running(folder, {"RANTS_CONFIG": "guarded.yaml"}) as process:
