@@ -104,18 +104,13 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
     yield f"[bold]RANTS {VERSION}[/bold] listens on [bold]{address}/v1[/bold] (health: {address}/health)"
     for role in ROLES:
         if entry := getattr(settings.models, role):
-<<<<<<< HEAD
-            where = entry.base_url or "in this process"
-            yield f"  {role}: {entry.provider} {entry.model or 'the first model it lists'} ({where})"
-    if settings.server.workers > 1:
-        yield f"  workers: {settings.server.workers}; each has embedded weights and environments of its own"
-=======
             ways = [
                 f"{each.provider} {each.model or 'the first model it lists'} ({each.where})"
                 for each in (entry, *entry.fallbacks)
             ]
             yield f"  {role}: {', else '.join(ways)}"
->>>>>>> backends
+    if settings.server.workers > 1:
+        yield f"  workers: {settings.server.workers}; each has embedded weights and environments of its own"
     yield f"  environment: {shared(settings.rlm.rants_one.environment).name}"
     yield f"  store: {escape(settings.state.place)}"
     key = "one of your API keys" if settings.auth.enabled else "any text"
