@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from programs import RANTS, Backends
 from programs.environment import Environment, EnvironmentUnavailable
 from server import chat, errors, health, responses, served
-from server.auth import Gatekeeper
+from server.auth import Authenticate, Gatekeeper
 from server.gateway import Gateway
 from server.life import Life
 from server.reloading import reload
@@ -46,12 +46,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         state = app.state
         state.settings = configured
         state.started_at = int(time.time())
-        state.gatekeeper = Gatekeeper(configured.auth, configured.rate_limits)
         backends = Backends(configured.models, configured.resilience)
         async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway:
             rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry)
             state.store = store
             state.backends = backends
+            state.gatekeeper = Gatekeeper(configured.auth, configured.rate_limits, store)
             state.gateway = gateway
             state.sees = backends.sees
             state.doctor = health.Doctor(
@@ -86,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     for room in (chat, responses, served, health):
         app.include_router(room.router)
+    app.add_middleware(Authenticate, app_state=app)
     app.add_middleware(RequestId)
     app.add_middleware(BodyLimit, app_state=app)
     return app

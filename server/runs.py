@@ -275,6 +275,7 @@ class Runs:
             timeline=timeline(run.events),
             output=(*messages_of(steps), *_unfinished(done, steps)),
             seconds=seconds,
+            key=asked.key,
         )
         self._memory.keep(asked.tenant, finished.output)
         if journal is None:
