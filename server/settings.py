@@ -122,7 +122,8 @@ class AuthSettings(Section):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        for what, values in (("key", [entry.key for entry in self.api_keys]), ("name", list(self.names))):
+        keys = tuple(entry.key.get_secret_value() for entry in self.api_keys)
+        for what, values in (("key", keys), ("name", self.names)):
             for index, value in enumerate(values):
                 if (first := values.index(value)) < index:
                     raise ValueError(f"api_keys.{first} and api_keys.{index} have the same {what}; give each its own")
