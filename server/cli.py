@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import aclosing
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -68,12 +69,14 @@ def serve(
     import uvicorn
 
     from server.app import create_app
+    from server.protocol import Protocol
     from server.stopping import Server
 
     asyncio.run(_preflight(settings))
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     served = create_app(settings)
-    config = uvicorn.Config(served, host=where.host, port=where.port, log_level=log_level)
+    protocol: Any = partial(Protocol, read_timeout=where.read_timeout_seconds)
+    config = uvicorn.Config(served, where.host, where.port, http=protocol, ws="none", log_level=log_level)
     socket = config.bind_socket()
     # From elsewhere it is reached by this machine's name; from here by the loopback address.
     host_name = "127.0.0.1" if where.host in ("0.0.0.0", "::") else where.host  # noqa: S104

@@ -9,6 +9,8 @@ from fastapi import APIRouter, Request
 from programs.errors import NotFound
 from programs.transcript import BYTES_PER_TOKEN
 from server.auth import Tenant
+from server.openapi import answers
+from server.wire import Models, ServedModel
 
 router = APIRouter()
 
@@ -28,13 +30,13 @@ def served(request: Request, model: str) -> None:
         )
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", response_model=None, responses=answers(Models, 401))
 async def list_models(request: Request, tenant: Tenant) -> dict[str, Any]:
     """All there is: one."""
     return {"object": "list", "data": [_model(request)]}
 
 
-@router.get("/v1/models/{model}")
+@router.get("/v1/models/{model}", response_model=None, responses=answers(ServedModel, 401, 404))
 async def get_model(request: Request, model: str, tenant: Tenant) -> dict[str, Any]:
     """That one, by name."""
     served(request, model)

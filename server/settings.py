@@ -31,12 +31,14 @@ class ServerSettings(Section):
     Attributes:
         host: the address; 127.0.0.1 is this machine only.
         port: the port; 0 takes a free one.
+        read_timeout_seconds: how long the head of a request may take to arrive, and then each next part of its body.
         keep_alive_seconds: after how long a silence a stream says that it is still alive.
         health_cache_seconds: how long an answer of `/health` is reused.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    read_timeout_seconds: float = Field(default=60.0, gt=0)
     keep_alive_seconds: float = Field(default=10.0, gt=0)
     health_cache_seconds: float = Field(default=5.0, ge=0)
 
