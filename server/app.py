@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from programs import RANTS, Backends
 from programs.environment import Environment, EnvironmentUnavailable
-from server import chat, errors, health, responses, served
+from server import chat, errors, health, openapi, responses, served
 from server.auth import Authenticate, Gatekeeper
 from server.gateway import Gateway
 from server.life import Life
@@ -86,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     for room in (chat, responses, served, health):
         app.include_router(room.router)
+    openapi.describe(app)
     app.add_middleware(Authenticate, app_state=app)
     app.add_middleware(RequestId)
     app.add_middleware(BodyLimit, app_state=app)

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
@@ -23,18 +23,21 @@ from programs.recorded import Recorded
 from programs.schemas import deeper_than
 from programs.transcript import Tools
 from server.auth import Admitted, Tenant, charge
-from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
+from server.body import JSONRoute
+from server.chat import JSONSchema, ResponseFormat, Wire, constraint
 from server.gateway import Gateway
 from server.items import items_of, read_input, word
+from server.openapi import answers
 from server.response_events import Answer, ResponseFold, whole
 from server.runs import LiveRun, Runs, replay
 from server.served import served
 from server.settings import Settings
 from server.sse import EventStream, unless_gone
 from server.tools import read_tools
+from server.wire import InputItems, ResponseAnswer, ResponseDeleted
 from store import Finished, Run, Store, StoredRun
 
-router = APIRouter()
+router = APIRouter(route_class=JSONRoute)
 
 _PREFIX = "resp_"
 _DEEPEST = 128  # levels of what a response repeats of its request
@@ -142,7 +145,11 @@ class ResponsesRequest(Wire):
         }
 
 
-@router.post("/v1/responses", response_model=None, dependencies=[Depends(refuse_broken_text)])
+@router.post(
+    "/v1/responses",
+    response_model=None,
+    responses=answers(ResponseAnswer, 400, 401, 404, 413, 415, 429, 502, 503, 504, stream=True),
+)
 async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> Response:
     """Answer, whole or streamed, now or in the background."""
     name: str = request.app.state.settings.rlm.rants_one.name
@@ -201,7 +208,11 @@ async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> R
     return _object(whole(run.asked, run.events))
 
 
-@router.get("/v1/responses/{response_id}", response_model=None)
+@router.get(
+    "/v1/responses/{response_id}",
+    response_model=None,
+    responses=answers(ResponseAnswer, 400, 401, 404, 503, stream=True),
+)
 async def get(
     request: Request,
     response_id: str,
@@ -226,7 +237,7 @@ async def get(
     return _object(whole(stored, replay(stored)))
 
 
-@router.delete("/v1/responses/{response_id}", response_model=None)
+@router.delete("/v1/responses/{response_id}", response_model=None, responses=answers(ResponseDeleted, 401, 404, 503))
 async def delete(request: Request, response_id: str, tenant: Tenant) -> JSONResponse:
     """Forget a response; one that is still running is cancelled first."""
     if live := _live(request, tenant, response_id):
@@ -236,7 +247,11 @@ async def delete(request: Request, response_id: str, tenant: Tenant) -> JSONResp
     return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 
 
-@router.post("/v1/responses/{response_id}/cancel", response_model=None)
+@router.post(
+    "/v1/responses/{response_id}/cancel",
+    response_model=None,
+    responses=answers(ResponseAnswer, 400, 401, 404, 503),
+)
 async def cancel(request: Request, response_id: str, tenant: Tenant) -> Response:
     """Stop a background response; one that is over is returned as it is."""
     live = _live(request, tenant, response_id)
@@ -253,7 +268,11 @@ async def cancel(request: Request, response_id: str, tenant: Tenant) -> Response
     return _object(whole(stored, replay(stored)))
 
 
-@router.get("/v1/responses/{response_id}/input_items")
+@router.get(
+    "/v1/responses/{response_id}/input_items",
+    response_model=None,
+    responses=answers(InputItems, 400, 401, 404, 503),
+)
 async def input_items(
     request: Request,
     response_id: str,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from functools import partial
+from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from server.life import LAST_WORDS_SECONDS
+from server.protocol import Protocol
 from server.settings import ServerSettings
 
 _ANSWERS_IN_SECONDS = 30  # a worker that does not is replaced; on a busy machine one takes some to start
@@ -17,11 +20,14 @@ _ANSWERS_IN_SECONDS = 30  # a worker that does not is replaced; on a busy machin
 
 def bind(settings: ServerSettings, log_level: str) -> tuple[uvicorn.Config, socket.socket]:
     """Take the address."""
+    protocol: Any = partial(Protocol, read_timeout=settings.read_timeout_seconds)
     config = uvicorn.Config(
         "server.app:app",
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
+        http=protocol,
+        ws="none",
         log_level=log_level,
         timeout_graceful_shutdown=int(settings.drain_seconds) + LAST_WORDS_SECONDS,
         timeout_worker_healthcheck=_ANSWERS_IN_SECONDS,
