@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from programs.errors import NotAuthenticated, RateLimited
+from server.logs import bind
 from server.settings import AuthSettings, RateLimitSettings
 
 LOCAL = "local"
@@ -68,6 +69,7 @@ async def _tenant(request: Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     key = token.strip() if scheme.lower() == "bearer" else None
     tenant: str = request.app.state.gatekeeper.tenant(key or request.headers.get("x-api-key"))
+    bind(tenant=tenant)
     return tenant
 
 

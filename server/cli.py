@@ -56,7 +56,10 @@ def main() -> None:
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+    log_level: Annotated[
+        str | None,
+        typer.Option(help="debug, info, warning or error; by default warning, and info where logs are JSON."),
+    ] = None,
 ) -> None:
     """Serve the OpenAI-compatible /v1 until interrupted."""
     settings = _settings()
@@ -67,13 +70,18 @@ def serve(
 
     import uvicorn
 
+    from server import logs
     from server.app import create_app
     from server.stopping import Server
 
     asyncio.run(_preflight(settings))
-    logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    level = log_level or ("info" if settings.observability.logs == "json" else "warning")
+    log_config = logs.config(settings.observability, level)
     served = create_app(settings)
-    config = uvicorn.Config(served, host=where.host, port=where.port, log_level=log_level)
+    # Each request has a line of ours.
+    config = uvicorn.Config(
+        served, host=where.host, port=where.port, log_config=log_config, log_level=level, access_log=False
+    )
     socket = config.bind_socket()
     # From elsewhere it is reached by this machine's name; from here by the loopback address.
     host_name = "127.0.0.1" if where.host in ("0.0.0.0", "::") else where.host  # noqa: S104

@@ -77,7 +77,7 @@ class Gateway:
         Where everybody on a network may ask, without a key, there are none that write or execute.
         """
         host = request.client.host if request.client else ""
-        alone = _is_loopback(self._settings.server.host) and _is_loopback(host)
+        alone = is_loopback(self._settings.server.host) and is_loopback(host)
         offered = self.registry.offered(changes=alone or self._settings.auth.enabled)
         return {tool.name: tool for tool in offered}
 
@@ -166,7 +166,8 @@ def _keep_apart(settings: Settings) -> None:
             )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine, and nobody else reaches it."""
     if host in ("localhost", ""):
         return True
     try:
