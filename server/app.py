@@ -17,7 +17,9 @@ from programs.environment import Environment, EnvironmentUnavailable
 from server import chat, errors, health, metrics, responses, served
 from server.auth import Gatekeeper
 from server.gateway import Gateway
+from server.life import Life
 from server.metrics import Metrics
+from server.reloading import reload
 from server.requests import Requests
 from server.runs import Runs
 from server.settings import Settings
@@ -50,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.metrics = Metrics(tools=gateway.registry)
             rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry, tracing=traces.tracing)
             state.store = store
+            state.backends = backends
             state.gateway = gateway
             state.sees = backends.sees
             state.doctor = health.Doctor(
@@ -65,14 +68,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             )
             warming = asyncio.create_task(_warm(backends, rants.environment))
             await responses.go_on(state.runs, store)
+            drain = configured.server.drain_seconds
             try:
-                yield
+                async with Life(drain, stop=state.runs.aclose, reload=lambda: reload(state)):
+                    yield
             finally:
                 await state.runs.aclose()
                 warming.cancel()
                 with suppress(asyncio.CancelledError):
                     await warming
-                await backends.aclose()
+                await state.backends.aclose()
                 await traces.aclose()
 
     app = FastAPI(title="RANTS", version=health.VERSION, lifespan=lifespan)

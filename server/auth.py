@@ -10,11 +10,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from programs.errors import NotAuthenticated, RateLimited
+from server.grants import EVERYBODY, Grant
 from server.logs import bind
 from server.settings import AuthSettings, RateLimitSettings
-
-LOCAL = "local"
-"""The tenant of everybody, while authentication is off."""
 
 
 class Gatekeeper:
@@ -22,22 +20,25 @@ class Gatekeeper:
 
     def __init__(self, auth: AuthSettings, rates: RateLimitSettings) -> None:
         self._enabled = auth.enabled
-        self._tenants = [(_digest(entry.key.get_secret_value()), entry.tenant_id) for entry in auth.api_keys]
+        self._grants = [
+            (_digest(entry.key.get_secret_value()), Grant(key=f"config-{index}", tenant=entry.tenant_id))
+            for index, entry in enumerate(auth.api_keys)
+        ]
         self._rates = rates
         self._buckets: dict[str, tuple[float, float]] = {}  # tenant -> (tokens left, when that was)
 
-    def tenant(self, key: str | None) -> str:
-        """The tenant that `key` belongs to. Takes the same time whichever key is sent, and however wrong it is.
+    def grant(self, key: str | None) -> Grant:
+        """What `key` allows. Takes the same time whichever key is sent, and however wrong it is.
 
         Raises:
             NotAuthenticated: no key, or one that is not known.
         """
         if not self._enabled:
-            return LOCAL
+            return EVERYBODY
         if not key:
             raise NotAuthenticated("No API key was sent. Send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.")
         digest = _digest(key)
-        found = [tenant for known, tenant in self._tenants if hmac.compare_digest(known, digest)]
+        found = [grant for known, grant in self._grants if hmac.compare_digest(known, digest)]
         if not found:
             raise NotAuthenticated("The API key is not known here.")
         return found[0]
@@ -65,21 +66,25 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-async def _tenant(request: Request) -> str:
+async def _grant(request: Request) -> Grant:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     key = token.strip() if scheme.lower() == "bearer" else None
-    tenant: str = request.app.state.gatekeeper.tenant(key or request.headers.get("x-api-key"))
-    bind(tenant=tenant)
-    return tenant
+    grant: Grant = request.app.state.gatekeeper.grant(key or request.headers.get("x-api-key"))
+    bind(tenant=grant.tenant)
+    return grant
 
 
-async def _admitted(request: Request, tenant: Annotated[str, Depends(_tenant)]) -> str:
-    request.app.state.gatekeeper.spend(tenant)
-    return tenant
+async def _tenant(grant: Annotated[Grant, Depends(_grant)]) -> str:
+    return grant.tenant
+
+
+async def _admitted(request: Request, grant: Annotated[Grant, Depends(_grant)]) -> Grant:
+    request.app.state.gatekeeper.spend(grant.tenant)
+    return grant
 
 
 Tenant = Annotated[str, Depends(_tenant)]
 """The tenant of a request that costs nothing."""
 
-Admitted = Annotated[str, Depends(_admitted)]
-"""The tenant of a request that counts against its rate limit."""
+Admitted = Annotated[Grant, Depends(_admitted)]
+"""What the key of a request allows that counts against its limits."""

@@ -183,14 +183,14 @@ async def refuse_broken_text(request: Request) -> None:
 
 
 @router.post("/v1/chat/completions", response_model=None, dependencies=[Depends(refuse_broken_text)])
-async def create(request: Request, body: ChatRequest, tenant: Admitted) -> Response:
+async def create(request: Request, body: ChatRequest, grant: Admitted) -> Response:
     """Answer a conversation, whole or as a stream of chunks."""
     served(request, body.model)
     tools = await asyncio.to_thread(read_tools, body.tools, body.tool_choice, body.parallel_tool_calls)
     runs: Runs = request.app.state.runs
     asked = Run(
         id=f"chatcmpl-{uuid.uuid4().hex}",
-        tenant=tenant,
+        tenant=grant.tenant,
         model=body.model,
         background=False,
         created_at=time.time(),

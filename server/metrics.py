@@ -29,13 +29,12 @@ from programs.events import CodeRan, EnvironmentOpened, Event, ModelAnswered, Ru
 from server.gateway import is_loopback
 from server.health import VERSION
 from server.settings import Settings
+from server.workers import SHARED
 
 router = APIRouter()
 
 Rejection = Literal["requests", "tokens", "concurrency", "queue_full", "queue_timeout", "overloaded", "draining"]
 """Why a request was not admitted."""
-
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "other"

@@ -143,7 +143,7 @@ class ResponsesRequest(Wire):
 
 
 @router.post("/v1/responses", response_model=None, dependencies=[Depends(refuse_broken_text)])
-async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> Response:
+async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> Response:
     """Answer, whole or streamed, now or in the background."""
     name: str = request.app.state.settings.rlm.rants_one.name
     served(request, body.model if body.model is not None else name)
@@ -169,14 +169,14 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
     run = await _runs(request).start(
         Run(
             id=f"{_PREFIX}{uuid.uuid4().hex}",
-            tenant=tenant,
+            tenant=grant.tenant,
             model=name,
             background=bool(body.background),
             created_at=time.time(),
             request=asked,
             previous=body.previous_response_id,
             session_key=request.headers.get("x-session-id"),
-            transcript=await _conversation(request, body, tenant),
+            transcript=await _conversation(request, body, grant.tenant),
         ),
         sampling,
         tools,
