@@ -15,11 +15,14 @@ from programs.errors import KeyExpired, NotAuthenticated, QuotaSpent, RantsError
 from server.errors import error_response
 from server.grants import EVERYBODY, Grant
 from server.keys import Keyring, digest
+from server.logs import bind
 from server.settings import ApiKey, AuthSettings, RateLimitSettings
 from store import DAY, Key, Store
 
-OPEN = frozenset({"/health/live", "/health/ready", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
-"""What is answered without a key: whether the process lives and can serve, and what is in the source anyway."""
+OPEN = frozenset(
+    {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+)
+"""What is answered without a key: whether the process lives and can serve, and what is in the source anyway; `/metrics` asks for a key of its own."""
 
 
 class Gatekeeper:
@@ -166,6 +169,7 @@ class Authenticate:
                 await error_response(error)(scope, receive, send)
                 return
             scope.setdefault("state", {})["grant"] = grant
+            bind(tenant=grant.tenant)
         await self._app(scope, receive, send)
 
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -146,6 +146,26 @@ class RateLimitSettings(Section):
     burst: int = Field(default=60, gt=0)
 
 
+class ObservabilitySettings(Section):
+    """What is told of what happens.
+
+    Attributes:
+        metrics: whether there is `/metrics`.
+        metrics_key: what Prometheus sends as `Authorization: Bearer KEY`. Without one, and with authentication on,
+            only this machine may read them, and only from a server that listens to no other.
+        otlp_endpoint: where traces go, an OTLP receiver's base URL, such as http://127.0.0.1:4318; None sends none. By
+            default OTEL_EXPORTER_OTLP_ENDPOINT, and its relatives say the rest.
+        content: whether traces hold what was said, and logs what exceptions say, which may quote it.
+        logs: lines for people, or one JSON object a line.
+    """
+
+    metrics: bool = True
+    metrics_key: SecretStr | None = Field(default=None, min_length=8)
+    otlp_endpoint: str | None = Field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None)
+    content: bool = False
+    logs: Literal["text", "json"] = "text"
+
+
 class Settings(BaseSettings):
     """The whole configuration; `Settings.load()` reads it."""
 
@@ -160,6 +180,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     rate_limits: RateLimitSettings = RateLimitSettings()
     resilience: ResilienceSettings = ResilienceSettings()
+    observability: ObservabilitySettings = Field(default_factory=ObservabilitySettings)
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
