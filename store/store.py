@@ -10,7 +10,7 @@ from typing import Any, Self
 from programs.events import Trajectory
 from programs.tools import Execution
 from programs.transcript import Message, Transcript
-from store import jobs, keys
+from store import jobs, keys, retention
 from store.database import migrate
 from store.keys import Key
 from store.runs import Finished, Run, StoredRun
@@ -127,6 +127,13 @@ class Store:
         Gives False if the tenant has no such run.
         """
         return await self._writer.do(lambda db: jobs.delete(db, tenant, run_id))
+
+    async def expire(self, before: float) -> bool:
+        """Remove some of the runs of all tenants that ended before that time, then what was audited before it.
+
+        Gives whether there are more.
+        """
+        return await self._writer.do(lambda db: retention.expire(db, before))
 
     async def unfinished(self) -> list[StoredRun]:
         """Give the runs of all tenants that have not ended, oldest first: after a crash, those that it cut off."""
