@@ -19,6 +19,8 @@ from programs.environment import Environment, EnvironmentUnavailable
 from server import chat, errors, health, responses, served
 from server.auth import Authenticate, Gatekeeper
 from server.gateway import Gateway
+from server.life import Life
+from server.reloading import reload
 from server.runs import Runs
 from server.settings import Settings
 from server.sse import ClientGone
@@ -48,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway:
             rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry)
             state.store = store
+            state.backends = backends
             state.gatekeeper = Gatekeeper(configured.auth, configured.rate_limits, store)
             state.gateway = gateway
             state.sees = backends.sees
@@ -63,14 +66,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             )
             warming = asyncio.create_task(_warm(backends, rants.environment))
             await responses.go_on(state.runs, store)
+            drain = configured.server.drain_seconds
             try:
-                yield
+                async with Life(drain, stop=state.runs.aclose, reload=lambda: reload(state)):
+                    yield
             finally:
                 await state.runs.aclose()
                 warming.cancel()
                 with suppress(asyncio.CancelledError):
                     await warming
-                await backends.aclose()
+                await state.backends.aclose()
 
     app = FastAPI(title="RANTS", version=health.VERSION, lifespan=lifespan)
     errors.install(app)

@@ -159,7 +159,10 @@ def _keep_apart(settings: Settings) -> None:
         ConfigurationError: it does.
     """
     workspace = settings.tools.workspace.resolve()
-    private = [settings.state.sqlite_path, *([config_file()] if config_file().exists() else [])]
+    private = [
+        *([settings.state.file] if settings.state.file else []),
+        *([config_file()] if config_file().exists() else []),
+    ]
     for path in private:
         if path.resolve().is_relative_to(workspace):
             raise ConfigurationError(

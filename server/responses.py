@@ -22,7 +22,7 @@ from programs.events import Event, RunDone
 from programs.recorded import Recorded
 from programs.schemas import deeper_than
 from programs.transcript import Tools
-from server.auth import Admitted, Tenant, charge
+from server.auth import Admitted, Tenant, count_call
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
 from server.gateway import Gateway
 from server.items import items_of, read_input, word
@@ -167,7 +167,7 @@ async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> R
         **({"tools": tools.model_dump(mode="json")} if body.background else {}),
     }
     conversation = await _conversation(request, body, grant.tenant)
-    await charge(request, grant)
+    await count_call(request, grant)
     run = await _runs(request).start(
         Run(
             id=f"{_PREFIX}{uuid.uuid4().hex}",

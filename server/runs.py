@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import dspy
 
-from programs import RANTS, Message, Sampling, Session, Transcript, Usage
+from programs import RANTS, Backends, Message, Sampling, Session, Transcript, Usage
+from programs.backends import calling
 from programs.errors import BackendTimeout, RantsError
 from programs.events import (
     Event,
@@ -187,14 +188,22 @@ class Runs:
         """The run, while it is alive and belongs to `tenant`."""
         return self._alive.get((tenant, run_id))
 
+    def bind(self, backends: Backends, *, timeout: float) -> None:
+        """Use other backends, and seconds that one run may take, for the runs that begin from now on."""
+        self._rants.bind(backends)
+        self._timeout = timeout
+
+    async def ended(self) -> None:
+        """Wait for the end of the runs that are alive now."""
+        if tasks := [run.task for run in self._alive.values() if run.task is not None]:
+            await asyncio.wait(tasks)
+
     async def aclose(self) -> None:
         """Cancel what is alive and wait until it is written down. Background runs stay open: the next start goes on."""
         self._closing = True
-        tasks = [run.task for run in self._alive.values() if run.task is not None]
         for run in self._alive.values():
             run.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self.ended()
 
     async def _drive(self, run: LiveRun, session: Session, sampling: Sampling, recorded: Sequence[Trajectory]) -> None:
         started = time.perf_counter()
@@ -226,10 +235,11 @@ class Runs:
         journal: Journal | None,
     ) -> RunDone:
         """Run the loop to its end, whatever that is. Nobody sees an event before all before it are written down."""
+        timeout = self._timeout
         try:
-            async with asyncio.timeout(self._timeout) as deadline:
+            async with asyncio.timeout(timeout) as deadline:
                 # dspy would keep every call; a server must not.
-                with dspy.context(trace=None):
+                with dspy.context(trace=None), calling(within=timeout):
                     caller = None
                     if run.tools.gateway:
                         offered = frozenset(tool.name for tool in run.tools.gateway)
@@ -248,7 +258,7 @@ class Runs:
         except TimeoutError as error:
             if not deadline.expired():
                 raise
-            late = BackendTimeout(f"The answer took longer than {self._timeout:g} seconds.", backend="generator")
+            late = BackendTimeout(f"The answer took longer than {timeout:g} seconds.", backend="generator")
             late.__cause__ = error
             return _failed(run, late)
         except Exception as error:

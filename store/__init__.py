@@ -1,4 +1,4 @@
-"""What RANTS remembers: sessions, runs and their transcripts, in one SQLite file.
+"""What RANTS remembers: sessions, runs and their transcripts, in SQLite or PostgreSQL.
 
 async with await Store.open(StateSettings()) as store:
     session = await store.begin(Run(...))

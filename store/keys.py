@@ -10,10 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-import peewee as pw
-
 from programs.errors import QuotaSpent
 from store import statements
+from store.database import Database
 from store.statements import row
 from store.tables import KEY, daily, key
 
@@ -57,31 +56,31 @@ class Key:
     tokens_per_day: int | None = None
 
 
-def add(db: pw.Database, new: Key) -> None:
+def add(db: Database, new: Key) -> None:
     """Keep a new key."""
     values = {name: getattr(new, name) for name in ("tenant", *KEY)}
     names = {name: _written(values[name]) for name in ("models", "tools")}
     key.insert(values | names).execute(db)
 
 
-def listed(db: pw.Database) -> list[Key]:
+def listed(db: Database) -> list[Key]:
     """Read all keys, oldest first."""
     query = key.select(*(getattr(key, name) for name in ("tenant", *KEY))).order_by(key.created_at, key.id)
     return [_read(found) for found in query.dicts().execute(db)]
 
 
-def revoke(db: pw.Database, key_id: str, at: float) -> Key | None:
+def revoke(db: Database, key_id: str, at: float) -> Key | None:
     """Take a key back, and give it as it is then; None where there is none. One that was taken back stays so."""
     key.update({key.revoked_at: at}).where(key.id == key_id, key.revoked_at.is_null()).execute(db)
     return next((one for one in listed(db) if one.id == key_id), None)
 
 
-def used(db: pw.Database, key_id: str, at: float) -> None:
+def used(db: Database, key_id: str, at: float) -> None:
     """Keep when a key was last used."""
     key.update({key.used_at: at}).where(key.id == key_id).execute(db)
 
 
-def take(db: pw.SqliteDatabase, tenant: str, key_id: str, at: float, *, calls: int | None, tokens: int | None) -> None:
+def take(db: Database, tenant: str, key_id: str, at: float, *, calls: int | None, tokens: int | None) -> None:
     """Count one call more of the key's day, unless one of its budgets is spent.
 
     It counts first and looks then, so that no two processes take the last call: the error takes back what was written.
@@ -95,7 +94,7 @@ def take(db: pw.SqliteDatabase, tenant: str, key_id: str, at: float, *, calls: i
         raise _spent(f"{tokens:,} tokens", at)
 
 
-def spent(db: pw.Database, at: float) -> dict[tuple[str, str], tuple[int, int]]:
+def spent(db: Database, at: float) -> dict[tuple[str, str], tuple[int, int]]:
     """Read the calls and tokens that have been counted of a day, by tenant and key."""
     query = daily.select(daily.tenant, daily.key, daily.calls, daily.tokens).where(daily.day == int(at // DAY))
     return {(found["tenant"], found["key"]): (found["calls"], found["tokens"]) for found in query.dicts().execute(db)}

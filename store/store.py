@@ -17,11 +17,11 @@ from store.runs import Finished, Run, StoredRun
 from store.settings import StateSettings
 from store.threads import Threads
 
-READERS = 2
+_SQLITE_READERS = 2
 
 
 class Store:
-    """Sessions, runs and their transcripts in an SQLite file. Made by `Store.open`.
+    """Sessions, runs and their transcripts in a database. Made by `Store.open`.
 
     Every method works in another thread, from any event loop. It does all that it says, or raises StoreError and
     has done nothing. When a writing method returns, its write is committed (how firmly: `StateSettings`). To cancel
@@ -39,7 +39,9 @@ class Store:
         Raises StoreError where it cannot be made, opened or written; the sentence says why and what to do.
         """
         await asyncio.to_thread(migrate, settings)
-        return cls(Threads(settings, "writer"), Threads(settings, "reader", READERS))
+        readers = settings.connections // 2 if settings.postgres else _SQLITE_READERS
+        writers = settings.connections - readers if settings.postgres else 1
+        return cls(Threads(settings, "writer", writers), Threads(settings, "reader", readers))
 
     async def close(self) -> None:
         """Finish what is being written, and close. After that every method raises StoreError."""

@@ -24,7 +24,14 @@ def test_health_tells_the_version_the_store_the_environment_and_every_backend(
     latency = said["backends"]["generator"].pop("latency_ms")
     assert latency > 0
     assert said["backends"] == {
-        "generator": {"provider": "openai", "model": "scripted", "reachable": True, "error": None}
+        "generator": {
+            "provider": "openai",
+            "model": "scripted",
+            "reachable": True,
+            "error": None,
+            "breaker": "closed",
+            "fallbacks": [],
+        }
     }
 
 
