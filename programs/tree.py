@@ -17,7 +17,7 @@ from dspy.lm15 import Message, Request
 from dspy.utils.exceptions import LMError
 
 from programs.adapter import call_config, text_of, usage_of
-from programs.backends import Backends, Role, translate
+from programs.backends import Backends, Role, calling, translate
 from programs.budget import Budget
 from programs.environment import Environment
 from programs.errors import BackendError, ContextTooLong, RantsError
@@ -193,10 +193,16 @@ class Tree:
             BudgetSpent, BackendError, ContextTooLong: it was not made, or failed.
         """
         provider = self.backends.provider(role) if self.backends is not None else "dspy"
-        async with self.budget.call(tokens, concluding=concluding):
+
+        def lost(written: int) -> None:
+            """A try that broke off has cost something, too."""
+            self.budget.spend(Usage(prompt=tokens, completion=written, estimated=True))
+
+        async with self.budget.call(tokens, concluding=concluding) as left:
             outcome, usage, start = "cancelled", Usage(), time.perf_counter()
             try:
-                with self.tracing.model(role, lm.model, provider=provider, config=config or {}, inputs=inputs) as span:
+                asked = self.tracing.model(role, lm.model, provider=provider, config=config or {}, inputs=inputs)
+                with asked as span, calling(within=left, lost=lost):
                     try:
                         reply, written = await call()
                     except LMError as error:

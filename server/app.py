@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from programs import RANTS, Backends
 from programs.environment import Environment, EnvironmentUnavailable
-from server import chat, errors, health, metrics, responses, served
-from server.auth import Gatekeeper
+from server import chat, errors, health, metrics, openapi, responses, served
+from server.auth import Authenticate, Gatekeeper
 from server.gateway import Gateway
 from server.life import Life
 from server.metrics import Metrics
@@ -45,7 +45,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         state = app.state
         state.settings = configured
         state.started_at = int(time.time())
-        state.gatekeeper = Gatekeeper(configured.auth, configured.rate_limits)
         state.traces = traces = Traces(configured.observability)
         backends = Backends(configured.models, configured.resilience)
         async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway:
@@ -53,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry, tracing=traces.tracing)
             state.store = store
             state.backends = backends
+            state.gatekeeper = Gatekeeper(configured.auth, configured.rate_limits, store)
             state.gateway = gateway
             state.sees = backends.sees
             state.doctor = health.Doctor(
@@ -89,6 +89,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     for room in (chat, responses, served, health, metrics):
         app.include_router(room.router)
+    openapi.describe(app)
+    app.add_middleware(Authenticate, app_state=app)
     app.add_middleware(Requests, app_state=app)
     app.add_middleware(BodyLimit, app_state=app)
     return app

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import dspy
 
 from programs import RANTS, Backends, Message, Sampling, Session, Transcript, Usage
+from programs.backends import calling
 from programs.errors import BackendTimeout, RantsError
 from programs.events import (
     Event,
@@ -253,7 +254,7 @@ class Runs:
         try:
             async with asyncio.timeout(timeout) as deadline:
                 # dspy would keep every call; a server must not.
-                with dspy.context(trace=None):
+                with dspy.context(trace=None), calling(within=timeout):
                     caller = None
                     if run.tools.gateway:
                         offered = frozenset(tool.name for tool in run.tools.gateway)
@@ -289,6 +290,7 @@ class Runs:
             timeline=timeline(run.events),
             output=(*messages_of(steps), *_unfinished(done, steps)),
             seconds=seconds,
+            key=asked.key,
         )
         self._memory.keep(asked.tenant, finished.output)
         if journal is None:

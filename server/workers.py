@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -12,6 +13,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from server.life import LAST_WORDS_SECONDS
+from server.protocol import Protocol
 from server.settings import ServerSettings
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
@@ -22,11 +24,14 @@ _ANSWERS_IN_SECONDS = 30  # a worker that does not is replaced; on a busy machin
 
 def bind(settings: ServerSettings, log_level: str, log_config: dict[str, Any]) -> tuple[uvicorn.Config, socket.socket]:
     """Take the address."""
+    protocol: Any = partial(Protocol, read_timeout=settings.read_timeout_seconds)
     config = uvicorn.Config(
         "server.app:app",
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
+        http=protocol,
+        ws="none",
         log_level=log_level,
         log_config=log_config,
         access_log=False,  # each request has a line of ours
