@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from evals.scripted import Reply, ScriptedBackend, in_turn
-from tests.mutations import MODEL, Answered, received
-from tests.support import ServerProcess, eventually
+from tests.requests import Answered, received
+from tests.support import MODEL, ServerProcess, eventually
 
 BODY = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "Hello?"}], "stream": True}).encode()
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -135,9 +135,7 @@ def test_a_head_that_comes_byte_by_byte_is_not_waited_for_without_end(server: Se
         pytest.fail("the server has read for longer than its time")
 
 
-def test_whoever_hangs_up_at_any_moment_leaves_nothing_behind(
-    server: ServerProcess, backend: ScriptedBackend
-) -> None:
+def test_whoever_hangs_up_at_any_moment_leaves_nothing_behind(server: ServerProcess, backend: ScriptedBackend) -> None:
     backend.script = in_turn(Reply(["Hello"] * 20, delay=0.02))
     before = server.descriptors
     for end in range(0, len(ASK), 19):
@@ -147,8 +145,9 @@ def test_whoever_hangs_up_at_any_moment_leaves_nothing_behind(
         for abort in (False, True):
             with connected(server) as connection:
                 connection.sendall(ASK)
-                while heard > 0:
-                    heard -= len(connection.recv(heard))
+                left = heard
+                while left > 0:
+                    left -= len(connection.recv(left))
                 if abort:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     eventually(lambda: backend.open == 0)
