@@ -160,6 +160,6 @@ def test_a_reader_that_reads_nothing_holds_up_nobody(server: ServerProcess, back
     backend.script = in_turn(Reply(["x" * 100_000] * 100), Reply(["Hello"]))
     with connected(server) as connection:
         connection.sendall(ASK)
-        assert said(server, LIVE).status == 200
+        eventually(lambda: backend.open == 1)
         assert b"Hello" in said(server, ASK).body
     eventually(lambda: backend.open == 0)
