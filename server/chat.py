@@ -31,7 +31,7 @@ from programs import Message, Sampling, Transcript, Usage
 from programs.errors import BackendUnavailable, InvalidRequest
 from programs.events import Heartbeat, RunDone, StepDone, TextDelta
 from programs.transcript import ToolCall
-from server.auth import Admitted
+from server.auth import Admitted, count_call
 from server.body import JSONRoute
 from server.errors import error_body, sentence, shape
 from server.openapi import answers
@@ -175,7 +175,7 @@ def constraint(wanted: ResponseFormat) -> dict[str, Any] | None:
 )
 async def create(request: Request, body: ChatRequest, grant: Admitted) -> Response:
     """Answer a conversation, whole or as a stream of chunks."""
-    served(request, body.model)
+    served(request, grant, body.model)
     tools = await asyncio.to_thread(read_tools, body.tools, body.tool_choice, body.parallel_tool_calls)
     runs: Runs = request.app.state.runs
     asked = Run(
@@ -187,8 +187,10 @@ async def create(request: Request, body: ChatRequest, grant: Admitted) -> Respon
         request={},
         previous=None,
         session_key=request.headers.get("x-session-id"),
+        key=grant.key,
         transcript=body.transcript(sees=request.app.state.sees),
     )
+    await count_call(request, grant)
     run = await runs.start(asked, body.sampling(), tools, kept=body.store is not False)
     try:
         if body.stream:

@@ -22,7 +22,7 @@ from programs.events import Event, RunDone
 from programs.recorded import Recorded
 from programs.schemas import deeper_than
 from programs.transcript import Tools
-from server.auth import Admitted, Tenant
+from server.auth import Admitted, Tenant, count_call
 from server.body import JSONRoute
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint
 from server.gateway import Gateway
@@ -153,9 +153,9 @@ class ResponsesRequest(Wire):
 async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> Response:
     """Answer, whole or streamed, now or in the background."""
     name: str = request.app.state.settings.rlm.rants_one.name
-    served(request, body.model if body.model is not None else name)
+    served(request, grant, body.model if body.model is not None else name)
     gateway: Gateway = request.app.state.gateway
-    ours = gateway.offered(request)
+    ours = gateway.offered(request, grant)
     tools = await asyncio.to_thread(
         read_tools, body.tools, body.tool_choice, body.parallel_tool_calls, gateway=ours, always=gateway.always
     )
@@ -173,6 +173,8 @@ async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> R
         "sampling": sampling.model_dump(mode="json", exclude_defaults=True),
         **({"tools": tools.model_dump(mode="json")} if body.background else {}),
     }
+    conversation = await _conversation(request, body, grant.tenant)
+    await count_call(request, grant)
     run = await _runs(request).start(
         Run(
             id=f"{_PREFIX}{uuid.uuid4().hex}",
@@ -183,7 +185,8 @@ async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> R
             request=asked,
             previous=body.previous_response_id,
             session_key=request.headers.get("x-session-id"),
-            transcript=await _conversation(request, body, grant.tenant),
+            key=grant.key,
+            transcript=conversation,
         ),
         sampling,
         tools,
@@ -314,7 +317,7 @@ async def go_on(runs: Runs, store: Store) -> None:
         if not stored.background:
             spent = Recorded(recorded).spent
             done = RunDone("failed", "", spent.usage, "interrupted", "The server ended while it was being written.")
-            await store.finish(stored.tenant, stored.id, Finished(done, spent.seconds))
+            await store.finish(stored.tenant, stored.id, Finished(done, spent.seconds, key=stored.key))
             continue
         asked = Run(
             id=stored.id,
@@ -324,6 +327,7 @@ async def go_on(runs: Runs, store: Store) -> None:
             created_at=stored.created_at,
             request=stored.request,
             previous=stored.previous,
+            key=stored.key,
             transcript=await store.transcript(stored.tenant, stored.id, output=False),
         )
         sampling = Sampling.model_validate(stored.request["sampling"])

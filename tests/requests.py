@@ -205,7 +205,16 @@ def requests(kept: Sequence[str], items: Sequence[str], victims: Sequence[str]) 
     asked = [replace(request, headers=(*request.headers, *session)) for request in asked]
     read = [f"/v1/responses/{name}{query}" for name in kept for query in ("", "?stream=true&starting_after=2")]
     read += [f"/v1/responses/{kept[0]}/input_items?limit=5&order=asc&after={items[0]}"]
-    read += ["/v1/models", f"/v1/models/{MODEL}", "/health", "/health/live", "/health/ready", "/openapi.json", "/v1/no"]
+    read += [
+        "/v1/models",
+        f"/v1/models/{MODEL}",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/metrics",
+        "/openapi.json",
+        "/v1/no",
+    ]
     asked += [Request("GET", target, headers=(("Accept", "*/*"), *session)) for target in read]
     asked += [Request("POST", f"/v1/responses/{name}/cancel") for name in kept]
     return [*asked, *(Request("DELETE", f"/v1/responses/{name}") for name in victims)]
