@@ -160,11 +160,7 @@ def test_what_goes_wrong_is_counted_by_its_kind(ada: httpx2.Client, backend: Scr
     before = counts(ada)
     assert ask(ada).status_code == 503
     more = counts(ada).since(before)
-    assert (
-        after("rants_model_calls_total", "generator", "scripted", "BackendUnavailable")
-        - before("rants_model_calls_total", "generator", "scripted", "BackendUnavailable")
-        == 1
-    )
+    assert more("rants_model_calls_total", "generator", "scripted", "BackendUnavailable") == 1
     assert more("rants_runs_total", "failed") == 1
     assert more("rants_runs_in_flight") == 0
 
@@ -175,11 +171,7 @@ def test_what_is_explored_is_counted(ada: httpx2.Client, backend: ScriptedBacken
     assert ask(ada, "Nothing of note. " * 3000).json()["choices"][0]["message"]["content"] == "4711"
     more = counts(ada).since(before)
     assert more("rants_environment_starts_total", "ok") == 1
-    assert (
-        after("rants_model_calls_total", "code_interpreter", "scripted", "ok")
-        - before("rants_model_calls_total", "code_interpreter", "scripted", "ok")
-        == 1
-    )
+    assert more("rants_model_calls_total", "code_interpreter", "scripted", "ok") == 1
 
 
 def test_a_gateway_tool_is_counted(ada: httpx2.Client, backend: ScriptedBackend) -> None:
@@ -191,10 +183,7 @@ def test_a_gateway_tool_is_counted(ada: httpx2.Client, backend: ScriptedBackend)
     assert said["status"] == "completed"
     more = counts(ada).since(before)
     assert more("rants_tool_runs_total", "ls", "ok") == 1
-    assert (
-        after("rants_tool_run_duration_seconds_count", "ls") - before("rants_tool_run_duration_seconds_count", "ls")
-        == 1
-    )
+    assert more("rants_tool_run_duration_seconds_count", "ls") == 1
 
 
 def test_labels_have_few_values_whatever_is_asked(ada: httpx2.Client) -> None:
