@@ -135,10 +135,10 @@ def test_a_tool_outside_the_scope_is_not_there(
     def script(body: dict[str, Any]) -> Reply:
         if is_compiler(body):
             return compiles(("write", writing))
-        said = " ".join(message["content"] for message in body["messages"] if message["role"] == "user")
-        if "TOOL_RESULT" in said:
+        last = body["messages"][-1]["content"]
+        if "TOOL_RESULT" in last:
             return Reply(["Done."])
-        return literal("task", description="write", prompt="Deep.") if "Go." in said else literal("write", **writing)
+        return literal("task", description="write", prompt="Deep.") if "Go." in last else literal("write", **writing)
 
     backend.script = script
     answer = client.post("/v1/responses", json=RESPONSE | {"tools": [everything]}).json()
