@@ -17,8 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from programs import RANTS, Backends
 from programs.environment import Environment, EnvironmentUnavailable
 from server import chat, errors, health, responses, served
+from server.admission import Admission
 from server.auth import Gatekeeper
 from server.gateway import Gateway
+from server.lag import Lag
+from server.rates import MemoryBuckets, Rates
 from server.runs import Runs
 from server.settings import Settings
 from server.sse import ClientGone
@@ -44,9 +47,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         state = app.state
         state.settings = configured
         state.started_at = int(time.time())
-        state.gatekeeper = Gatekeeper(configured.auth, configured.rate_limits)
+        state.gatekeeper = Gatekeeper(configured.auth)
         backends = Backends(configured.models, configured.resilience)
-        async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway:
+        async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway, Lag() as lag:
+            rates = Rates(configured.rate_limits, store if configured.shares_buckets else MemoryBuckets())
+            state.admission = Admission(configured.limits, rates, lag)
             rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry)
             state.store = store
             state.gateway = gateway
@@ -58,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 rants,
                 gateway,
                 store,
+                state.admission,
                 timeout=configured.resilience.request_timeout_seconds,
                 heartbeat=configured.server.keep_alive_seconds,
             )
@@ -81,7 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     for room in (chat, responses, served, health):
         app.include_router(room.router)
-    app.add_middleware(RequestId)
+    app.add_middleware(Headers)
     app.add_middleware(BodyLimit, app_state=app)
     return app
 
@@ -95,8 +101,11 @@ async def _warm(backends: Backends, environment: Environment) -> None:
         logger.error("%s. Contexts that do not fit the generator's window cannot be explored.", error)
 
 
-class RequestId:
-    """Gives every answer an `x-request-id`: the client's own where it sent one, else a new one."""
+class Headers:
+    """Puts `request.state.headers` on every answer, also on errors and streams.
+
+    One is always there, `x-request-id`: the client's own where it sent one, else a new one.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -107,16 +116,17 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         theirs = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = theirs if _SANE_ID.fullmatch(theirs) else f"req_{uuid.uuid4().hex}".encode()
+        request_id = theirs.decode() if _SANE_ID.fullmatch(theirs) else f"req_{uuid.uuid4().hex}"
+        headers = {"x-request-id": request_id}
+        scope.setdefault("state", {}).update(request_id=request_id, headers=headers)
 
-        scope.setdefault("state", {})["request_id"] = request_id.decode()
-
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                more = [(name.encode(), value.encode()) for name, value in headers.items()]
+                message["headers"] = [*message["headers"], *more]
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        await self._app(scope, receive, send_with_headers)
 
 
 class BodyLimit:

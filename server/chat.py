@@ -32,7 +32,7 @@ from programs import Message, Sampling, Transcript, Usage
 from programs.errors import BackendUnavailable, InvalidRequest
 from programs.events import Heartbeat, RunDone, StepDone, TextDelta
 from programs.transcript import ToolCall
-from server.auth import Admitted
+from server.door import Admitted, Charged, Door
 from server.errors import error_body, sentence, shape
 from server.response_events import mark
 from server.runs import LiveRun, Runs
@@ -41,7 +41,7 @@ from server.sse import EventStream, unless_gone
 from server.tools import read_tools
 from store import Run
 
-router = APIRouter()
+router = APIRouter(route_class=Door)
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a pair, or a whole one
 
@@ -183,7 +183,7 @@ async def refuse_broken_text(request: Request) -> None:
 
 
 @router.post("/v1/chat/completions", response_model=None, dependencies=[Depends(refuse_broken_text)])
-async def create(request: Request, body: ChatRequest, grant: Admitted) -> Response:
+async def create(request: Request, body: ChatRequest, grant: Admitted, charge: Charged) -> Response:
     """Answer a conversation, whole or as a stream of chunks."""
     served(request, body.model)
     tools = await asyncio.to_thread(read_tools, body.tools, body.tool_choice, body.parallel_tool_calls)
@@ -199,7 +199,7 @@ async def create(request: Request, body: ChatRequest, grant: Admitted) -> Respon
         session_key=request.headers.get("x-session-id"),
         transcript=body.transcript(sees=request.app.state.sees),
     )
-    run = await runs.start(asked, body.sampling(), tools, kept=body.store is not False)
+    run = await runs.start(asked, body.sampling(), tools, charge, kept=body.store is not False)
     try:
         if body.stream:
             await unless_gone(request, run.begun())

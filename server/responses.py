@@ -22,8 +22,9 @@ from programs.events import Event, RunDone
 from programs.recorded import Recorded
 from programs.schemas import deeper_than
 from programs.transcript import Tools
-from server.auth import Admitted, Tenant
+from server.auth import Tenant
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
+from server.door import Admitted, Charged, Door
 from server.gateway import Gateway
 from server.items import items_of, read_input, word
 from server.response_events import Answer, ResponseFold, whole
@@ -35,6 +36,7 @@ from server.tools import read_tools
 from store import Finished, Run, Store, StoredRun
 
 router = APIRouter()
+_starting = APIRouter(route_class=Door)
 
 _PREFIX = "resp_"
 _DEEPEST = 128  # levels of what a response repeats of its request
@@ -142,8 +144,8 @@ class ResponsesRequest(Wire):
         }
 
 
-@router.post("/v1/responses", response_model=None, dependencies=[Depends(refuse_broken_text)])
-async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> Response:
+@_starting.post("/v1/responses", response_model=None, dependencies=[Depends(refuse_broken_text)])
+async def create(request: Request, body: ResponsesRequest, grant: Admitted, charge: Charged) -> Response:
     """Answer, whole or streamed, now or in the background."""
     name: str = request.app.state.settings.rlm.rants_one.name
     served(request, body.model if body.model is not None else name)
@@ -180,6 +182,7 @@ async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> R
         ),
         sampling,
         tools,
+        charge,
         instructions=body.instructions,
         kept=body.store is not False,
     )
@@ -196,6 +199,9 @@ async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> R
         run.cancel()
         raise
     return _object(whole(run.asked, run.events))
+
+
+router.include_router(_starting)
 
 
 @router.get("/v1/responses/{response_id}", response_model=None)

@@ -29,10 +29,12 @@ from programs.events import (
 )
 from programs.recorded import Recorded
 from programs.transcript import Tools
+from server.admission import Admission, Place
 from server.errors import sentence, shape
 from server.gateway import Gateway
 from server.journal import Journal
 from server.memory import Memory
+from server.rates import Charge
 from store import Finished, Run, Store, StoredRun
 
 logger = logging.getLogger("rants")
@@ -43,6 +45,8 @@ class LiveRun:
     """One run: what was asked, every event so far, and the task that drives it.
 
     Attributes:
+        place: its place among the runs of this process, which it gives back when it is over.
+        charge: what its tenant was charged for it, which is corrected then.
         kept: whether it is written down; otherwise only what it cost is.
         tools: what it may do besides saying something.
         session: the store's, of a run that was written down when it began.
@@ -53,6 +57,8 @@ class LiveRun:
     """
 
     asked: Run
+    place: Place
+    charge: Charge
     kept: bool
     tools: Tools
     session: str | None = None
@@ -123,14 +129,25 @@ class Runs:
         rants: the loop.
         gateway: on whose behalf tools are executed.
         store: where runs are written down.
+        admission: which of them may go on; the others wait.
         timeout: seconds that one run may take.
         heartbeat: seconds of silence after which a run says that it is alive.
     """
 
-    def __init__(self, rants: RANTS, gateway: Gateway, store: Store, *, timeout: float, heartbeat: float) -> None:
+    def __init__(
+        self,
+        rants: RANTS,
+        gateway: Gateway,
+        store: Store,
+        admission: Admission,
+        *,
+        timeout: float,
+        heartbeat: float,
+    ) -> None:
         self._rants = rants
         self._gateway = gateway
         self._store = store
+        self._admission = admission
         self._memory = Memory(store)
         self._timeout = timeout
         self._heartbeat = heartbeat
@@ -142,22 +159,32 @@ class Runs:
         asked: Run,
         sampling: Sampling,
         tools: Tools,
+        charge: Charge,
         *,
         instructions: str | None = None,
         kept: bool = True,
     ) -> LiveRun:
-        """Begin a run.
+        """Begin a run. It may wait for its turn first.
 
         One in the background is written down before this returns, so that it survives a crash; and so is one that can
         do something, so that it does it once.
 
         Raises:
+            Overloaded: too many wait already.
             StoreError: it could not be written down, or what was said before could not be read.
         """
-        asked = replace(asked, transcript=await self._memory.retell(asked.tenant, asked.transcript))
-        begins = asked.background or (kept and tools.gateway)
-        session = await self._store.begin(asked) if begins else None
-        return self.go_on(asked, sampling, tools, instructions=instructions, kept=kept, session=session)
+        place = self._admission.enter(asked.tenant, patient=asked.background)
+        try:
+            asked = replace(asked, transcript=await self._memory.retell(asked.tenant, asked.transcript))
+            begins = asked.background or (kept and tools.gateway)
+            session = await self._store.begin(asked) if begins else None
+        except BaseException:
+            place.leave()
+            raise
+        charge.taken = True
+        run = LiveRun(asked, place, charge, kept, tools, session)
+        self._begin(run, sampling, instructions)
+        return run
 
     def go_on(
         self,
@@ -165,23 +192,29 @@ class Runs:
         sampling: Sampling,
         tools: Tools,
         *,
-        instructions: str | None = None,
-        kept: bool = True,
-        session: str | None = None,
-        recorded: Sequence[Trajectory] = (),
-    ) -> LiveRun:
-        """Drive a run that is written down, in a `session`, or need not be. It takes `recorded` as done."""
+        instructions: str | None,
+        session: str,
+        recorded: Sequence[Trajectory],
+    ) -> None:
+        """Drive a run in the background that is written down, in a `session`. It takes `recorded` as done."""
+        place = self._admission.enter(asked.tenant, patient=True, always=True)
+        charge = Charge(asked.tenant, taken=True)
         usage = Recorded(recorded).spent.usage
-        run = LiveRun(asked, kept, tools, session, events=told(asked.id, recorded), usage=usage)
+        run = LiveRun(asked, place, charge, True, tools, session, events=told(asked.id, recorded), usage=usage)
+        self._begin(run, sampling, instructions, recorded)
+
+    def _begin(
+        self, run: LiveRun, sampling: Sampling, instructions: str | None, recorded: Sequence[Trajectory] = ()
+    ) -> None:
+        asked = run.asked
         self._alive[asked.tenant, asked.id] = run
         transcript = asked.transcript
         if instructions:
             transcript = Transcript(messages=(Message(role="system", content=instructions), *transcript.messages))
         # Started at once, so that even a run which is cancelled right away ends as every other does.
-        asking = Session(id=asked.id, transcript=transcript, tools=tools)
+        asking = Session(id=asked.id, transcript=transcript, tools=run.tools)
         loop = asyncio.get_running_loop()
         run.task = asyncio.Task(self._drive(run, asking, sampling, recorded), loop=loop, eager_start=True)
-        return run
 
     def get(self, tenant: str, run_id: str) -> LiveRun | None:
         """The run, while it is alive and belongs to `tenant`."""
@@ -198,15 +231,14 @@ class Runs:
 
     async def _drive(self, run: LiveRun, session: Session, sampling: Sampling, recorded: Sequence[Trajectory]) -> None:
         started = time.perf_counter()
-        beat = _Heartbeats(run, self._heartbeat)
         journal = Journal(self._store, run.asked, len(recorded), begun=run.session is not None) if run.kept else None
         try:
             done = await self._outcome(run, session, sampling, recorded, journal)
         finally:
             run.over = True
-            beat.stop()
         try:
             await asyncio.gather(*run.audits)
+            await self._admission.rates.settle(run.charge, done.usage.prompt + done.usage.completion)
             await self._write_down(run, done, time.perf_counter() - started, journal)
         except Exception as error:
             # The client must not believe in an answer that is not there tomorrow.
@@ -215,6 +247,7 @@ class Runs:
             done = _failed(run, error)
         finally:
             del self._alive[run.asked.tenant, run.asked.id]
+            run.place.leave()
         run.append(done)
 
     async def _outcome(
@@ -226,8 +259,12 @@ class Runs:
         journal: Journal | None,
     ) -> RunDone:
         """Run the loop to its end, whatever that is. Nobody sees an event before all before it are written down."""
+        deadline: asyncio.Timeout | None = None
         try:
-            async with asyncio.timeout(self._timeout) as deadline:
+            await run.place.turn()
+            if run.asked.background and not run.events:
+                run.append(Heartbeat())  # it is no longer queued
+            async with asyncio.timeout(self._timeout) as deadline, _Heartbeats(run, self._heartbeat):
                 # dspy would keep every call; a server must not.
                 with dspy.context(trace=None):
                     caller = None
@@ -246,7 +283,7 @@ class Runs:
         except asyncio.CancelledError:
             return RunDone("cancelled", _text(run.events), run.usage)
         except TimeoutError as error:
-            if not deadline.expired():
+            if deadline is None or not deadline.expired():
                 raise
             late = BackendTimeout(f"The answer took longer than {self._timeout:g} seconds.", backend="generator")
             late.__cause__ = error
@@ -266,6 +303,8 @@ class Runs:
             output=(*messages_of(steps), *_unfinished(done, steps)),
             seconds=seconds,
         )
+        if run.place.since is None and run.session is None:
+            return  # it never began
         self._memory.keep(asked.tenant, finished.output)
         if journal is None:
             await self._store.spent(asked.tenant, asked.id, finished)
@@ -280,22 +319,29 @@ class Runs:
 
 
 class _Heartbeats:
-    """Appends a `Heartbeat` to a run after each `seconds` in which it said nothing."""
+    """Appends a `Heartbeat` to a run after each `seconds` in which it said nothing, inside `async with`."""
 
     def __init__(self, run: LiveRun, seconds: float) -> None:
         self._run = run
         self._seconds = seconds
-        self._seen = 0
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._beat)
+        self._seen = len(run.events)
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        self._wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._beat)
 
     def _beat(self) -> None:
         if len(self._run.events) == self._seen:
             self._run.append(Heartbeat())
         self._seen = len(self._run.events)
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._beat)
-
-    def stop(self) -> None:
-        self._timer.cancel()
+        self._wait()
 
 
 async def _take(run: LiveRun, event: Event, journal: Journal | None) -> None:

@@ -5,8 +5,9 @@ async with await Store.open(StateSettings()) as store:
     await store.finish(tenant, run_id, Finished(...))
 """
 
+from store.buckets import Bucket, Draw, Drawn, draw
 from store.runs import Finished, Run, Status, StoredRun
 from store.settings import StateSettings
 from store.store import Store
 
-__all__ = ["Finished", "Run", "StateSettings", "Status", "Store", "StoredRun"]
+__all__ = ["Bucket", "Draw", "Drawn", "Finished", "Run", "StateSettings", "Status", "Store", "StoredRun", "draw"]

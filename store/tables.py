@@ -55,3 +55,6 @@ todo = _table("todo", "session", "body")
 
 # One row for every run, also where nothing else is kept of it. It is created when the run ends.
 usage = _table("usage", "run", "created_at", "outcome", "seconds", *COST)
+
+# How much is in a token bucket of a tenant, and when that was.
+bucket = _table("bucket", "name", "level", "at")
