@@ -11,6 +11,8 @@ import peewee as pw
 from store import statements
 from store.statements import rows
 
+_NOTHING = 1e-6  # seconds: who comes back when told to is not refused for what rounding took
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:
@@ -69,7 +71,7 @@ def draw(buckets: Mapping[str, Bucket], draws: Sequence[Draw], now: float, *, de
     filled = {each.bucket: buckets.get(each.bucket, Bucket(each.capacity, now)).filled(each, now) for each in draws}
     waits = {each.bucket: (each.amount - filled[each.bucket].level) / each.per_second for each in draws}
     short = max(waits, key=waits.__getitem__, default=None)
-    if short is not None and waits[short] > 0 and not debt:
+    if short is not None and waits[short] > _NOTHING and not debt:
         return Drawn(filled, short, waits[short])
     return Drawn(
         {
