@@ -104,6 +104,10 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         """Where the models' code runs. It starts with the first session that needs it, or by its `start`."""
         return self._environment or shared(self.settings.environment)
 
+    def bind(self, backends: Backends) -> None:
+        """Use other models for the runs that begin from now on."""
+        self.backends = self.tool_compiler.backends = backends
+
     async def run(
         self,
         session: Session,

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from programs.errors import Overloaded
 from server.lag import Lag
 from server.rates import Charge, Rates
-from server.settings import LimitSettings
+from server.settings import LimitSettings, RateLimitSettings
 
 _NEWEST = 0.1  # how much the last run counts in how long runs take
 
@@ -119,6 +119,12 @@ class Admission:
         """How many seconds a client waits for its turn."""
         return self._limits.queue_seconds
 
+    def configure(self, limits: LimitSettings, rates: RateLimitSettings) -> None:
+        """Go by other settings from now on. Who is here stays, and what is spent is spent."""
+        self._limits = limits
+        self.rates.configure(rates)
+        self._fill()
+
     def shed(self, tenant: str) -> None:
         """Refuse a request of the tenant that could not be served in time, before anything is done for it.
 
@@ -177,9 +183,7 @@ class Admission:
         self._running[place.tenant] -= 1
         if not self._running[place.tenant]:
             del self._running[place.tenant]
-        while (following := self._next()) is not None:
-            self._unqueue(following)
-            self._admit(following)
+        self._fill()
 
     def expected_wait(self, tenant: str) -> float:
         """Seconds until the next run of the tenant would have its turn, if runs take as long as of late."""
@@ -199,6 +203,11 @@ class Admission:
     def _room(self, tenant: str) -> bool:
         most = self.rates.concurrent(tenant)
         return self.running < self._limits.max_runs and (most is None or self._running[tenant] < most)
+
+    def _fill(self) -> None:
+        while (following := self._next()) is not None:
+            self._unqueue(following)
+            self._admit(following)
 
     def _next(self) -> Place | None:
         """Whose turn it is. The tenant goes to the end of the row."""

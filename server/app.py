@@ -21,7 +21,9 @@ from server.admission import Admission
 from server.auth import Gatekeeper
 from server.gateway import Gateway
 from server.lag import Lag
+from server.life import Life
 from server.rates import MemoryBuckets, Rates
+from server.reloading import reload
 from server.runs import Runs
 from server.settings import Settings
 from server.sse import ClientGone
@@ -54,6 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.admission = Admission(configured.limits, rates, lag)
             rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry)
             state.store = store
+            state.backends = backends
             state.gateway = gateway
             state.sees = backends.sees
             state.doctor = health.Doctor(
@@ -69,14 +72,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             )
             warming = asyncio.create_task(_warm(backends, rants.environment))
             await responses.go_on(state.runs, store)
+            drain = configured.server.drain_seconds
             try:
-                yield
+                async with Life(drain, stop=state.runs.aclose, reload=lambda: reload(state)):
+                    yield
             finally:
                 await state.runs.aclose()
                 warming.cancel()
                 with suppress(asyncio.CancelledError):
                     await warming
-                await backends.aclose()
+                await state.backends.aclose()
 
     app = FastAPI(title="RANTS", version=health.VERSION, lifespan=lifespan)
     errors.install(app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -56,31 +57,28 @@ def main() -> None:
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that share the address and the store.")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
 ) -> None:
     """Serve the OpenAI-compatible /v1 until interrupted."""
+    # As variables they reach every worker, and hold when the configuration is reloaded.
+    for name, value in (("HOST", host), ("PORT", port), ("WORKERS", workers)):
+        if value is not None:
+            os.environ[f"RANTS_SERVER__{name}"] = str(value)
     settings = _settings()
-    where = settings.server.model_copy(
-        update={key: value for key, value in (("host", host), ("port", port)) if value is not None}
-    )
-    settings = settings.model_copy(update={"server": where})
+    where = settings.server
 
-    import uvicorn
-
-    from server.app import create_app
-    from server.stopping import Server
+    from server.workers import bind, serve
 
     asyncio.run(_preflight(settings))
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    served = create_app(settings)
-    config = uvicorn.Config(served, host=where.host, port=where.port, log_level=log_level)
-    socket = config.bind_socket()
+    config, socket = bind(where, log_level)
     # From elsewhere it is reached by this machine's name; from here by the loopback address.
     host_name = "127.0.0.1" if where.host in ("0.0.0.0", "::") else where.host  # noqa: S104
     address = f"http://{host_name}:{socket.getsockname()[1]}"
     for line in _banner(settings, address):
         out.print(line)
-    Server(config, served).run(sockets=[socket])
+    serve(config, socket)
 
 
 async def _preflight(settings: Settings) -> None:
@@ -108,6 +106,8 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
         if entry := getattr(settings.models, role):
             where = entry.base_url or "in this process"
             yield f"  {role}: {entry.provider} {entry.model or 'the first model it lists'} ({where})"
+    if settings.server.workers > 1:
+        yield f"  workers: {settings.server.workers}; each has embedded weights and environments of its own"
     yield f"  environment: {shared(settings.rlm.rants_one.environment).name}"
     yield f"  store: {settings.state.sqlite_path}"
     key = "one of your API keys" if settings.auth.enabled else "any text"

@@ -35,6 +35,11 @@ class Doctor:
         self._seen: tuple[float, dict[str, Any]] | None = None
         self._looking = asyncio.Lock()
 
+    def bind(self, backends: Backends) -> None:
+        """Look at other backends from now on."""
+        self._backends = backends
+        self._seen = None
+
     async def report(self) -> dict[str, Any]:
         """The report as `/health` sends it; `ready` is whether a question could be answered now."""
         async with self._looking:

@@ -86,6 +86,10 @@ class Rates:
         self._settings = settings
         self._buckets = buckets
 
+    def configure(self, settings: RateLimitSettings) -> None:
+        """Go by other limits from now on."""
+        self._settings = settings
+
     def concurrent(self, tenant: str) -> int | None:
         """How many runs of the tenant go on at once; None is no limit."""
         return self._settings.of(tenant).concurrent if self._settings.enabled else None

@@ -6,12 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 
 import dspy
 
-from programs import RANTS, Message, Sampling, Session, Transcript, Usage
+from programs import RANTS, Backends, Message, Sampling, Session, Transcript, Usage
 from programs.errors import BackendTimeout, RantsError
 from programs.events import (
     Event,
@@ -220,14 +220,22 @@ class Runs:
         """The run, while it is alive and belongs to `tenant`."""
         return self._alive.get((tenant, run_id))
 
+    def bind(self, backends: Backends, *, timeout: float) -> None:
+        """Use other backends, and seconds that one run may take, for the runs that begin from now on."""
+        self._rants.bind(backends)
+        self._timeout = timeout
+
+    async def ended(self) -> None:
+        """Wait for the end of the runs that are alive now."""
+        if tasks := [run.task for run in self._alive.values() if run.task is not None]:
+            await asyncio.wait(tasks)
+
     async def aclose(self) -> None:
         """Cancel what is alive and wait until it is written down. Background runs stay open: the next start goes on."""
         self._closing = True
-        tasks = [run.task for run in self._alive.values() if run.task is not None]
         for run in self._alive.values():
             run.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self.ended()
 
     async def _drive(self, run: LiveRun, session: Session, sampling: Sampling, recorded: Sequence[Trajectory]) -> None:
         started = time.perf_counter()
@@ -259,14 +267,15 @@ class Runs:
         journal: Journal | None,
     ) -> RunDone:
         """Run the loop to its end, whatever that is. Nobody sees an event before all before it are written down."""
-        deadline: asyncio.Timeout | None = None
+        timeout = self._timeout
         try:
-            await run.place.turn()
-            if run.asked.background and not run.events:
-                run.append(Heartbeat())  # it is no longer queued
-            async with asyncio.timeout(self._timeout) as deadline, _Heartbeats(run, self._heartbeat):
+            async with asyncio.timeout(None) as deadline:
+                await run.place.turn()
+                if run.asked.background and not run.events:
+                    run.append(Heartbeat())  # it is no longer queued
+                deadline.reschedule(asyncio.get_running_loop().time() + timeout)
                 # dspy would keep every call; a server must not.
-                with dspy.context(trace=None):
+                with dspy.context(trace=None), _heartbeats(run, self._heartbeat):
                     caller = None
                     if run.tools.gateway:
                         offered = frozenset(tool.name for tool in run.tools.gateway)
@@ -283,9 +292,9 @@ class Runs:
         except asyncio.CancelledError:
             return RunDone("cancelled", _text(run.events), run.usage)
         except TimeoutError as error:
-            if deadline is None or not deadline.expired():
+            if not deadline.expired():
                 raise
-            late = BackendTimeout(f"The answer took longer than {self._timeout:g} seconds.", backend="generator")
+            late = BackendTimeout(f"The answer took longer than {timeout:g} seconds.", backend="generator")
             late.__cause__ = error
             return _failed(run, late)
         except Exception as error:
@@ -318,30 +327,27 @@ class Runs:
             await self._store.record(asked, finished)
 
 
-class _Heartbeats:
-    """Appends a `Heartbeat` to a run after each `seconds` in which it said nothing, inside `async with`."""
+@contextmanager
+def _heartbeats(run: LiveRun, seconds: float) -> Iterator[None]:
+    """Append a `Heartbeat` to the run after each `seconds` in which it said nothing."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, run: LiveRun, seconds: float) -> None:
-        self._run = run
-        self._seconds = seconds
-        self._seen = len(run.events)
-        self._timer: asyncio.TimerHandle | None = None
+    def wait() -> None:
+        nonlocal timer
+        timer = loop.call_later(seconds, beat, len(run.events))
 
-    async def __aenter__(self) -> None:
-        self._wait()
+    def beat(seen: int) -> None:
+        if len(run.events) == seen:
+            run.append(Heartbeat())
+        wait()
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._beat)
-
-    def _beat(self) -> None:
-        if len(self._run.events) == self._seen:
-            self._run.append(Heartbeat())
-        self._seen = len(self._run.events)
-        self._wait()
+    wait()
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 async def _take(run: LiveRun, event: Event, journal: Journal | None) -> None:

@@ -31,16 +31,20 @@ class ServerSettings(Section):
     Attributes:
         host: the address; 127.0.0.1 is this machine only.
         port: the port; 0 takes a free one.
-        workers: how many processes serve together.
+        workers: processes that serve it. They share the store and nothing else: each loads embedded weights and starts
+            environments of its own.
         keep_alive_seconds: after how long a silence a stream says that it is still alive.
         health_cache_seconds: how long an answer of `/health` is reused.
+        drain_seconds: how long answers that are being written may still take when the process is told to end. Whoever
+            tells it (Docker, Kubernetes) should wait two seconds longer before killing it.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    workers: int = Field(default=1, ge=1)
+    workers: int = Field(default=1, gt=0)
     keep_alive_seconds: float = Field(default=10.0, gt=0)
     health_cache_seconds: float = Field(default=5.0, ge=0)
+    drain_seconds: float = Field(default=5.0, ge=0)
 
 
 class LimitSettings(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,13 +73,11 @@ async def serving(folder: Path, backend: ScriptedBackend, **sections: Mapping[st
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         task = asyncio.create_task(server._serve([listener]))
         try:
-            while not server.started:
-                await asyncio.sleep(0.01)
-                if task.done():
-                    await task
+            await eventually(lambda: server.started or task.done(), within=60)
+            if task.done():
+                await task
             yield Serving(app, f"http://127.0.0.1:{listener.getsockname()[1]}")
         finally:
             server.should_exit = True
@@ -87,8 +85,8 @@ async def serving(folder: Path, backend: ScriptedBackend, **sections: Mapping[st
                 await task
 
 
-async def eventually_true(happened: Any, *, within: float = 10.0) -> None:
+async def eventually(happened: Callable[[], object], *, within: float = 10.0) -> None:
     """Wait until `happened` gives something true, while the event loop goes on."""
     async with asyncio.timeout(within):
-        while not happened():
+        while not happened():  # noqa: ASYNC110  (it may be anything, such as what a model server has seen)
             await asyncio.sleep(0.005)

@@ -235,14 +235,20 @@ async def test_an_event_loop_that_is_late_again_and_again_is_overloaded() -> Non
     assert doors.rejected == {"lag": 1}
 
 
-async def test_lag_is_measured() -> None:
+async def test_lag_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: asyncio.Queue[float] = asyncio.Queue()
     async with Lag() as lag:
-        seen: list[float] = []
-        lag.saw = seen.append  # type: ignore[method-assign]
+        monkeypatch.setattr(lag, "saw", seen.put_nowait)
         async with asyncio.timeout(10):
-            while len(seen) < 2:
-                await asyncio.sleep(0.01)
-    assert all(late >= 0 for late in seen)
+            assert [await seen.get() >= 0 for _ in range(2)] == [True, True]
+
+
+async def test_other_settings_are_taken_up_and_whoever_may_go_on_then_does() -> None:
+    doors = admission(limits={"max_runs": 1})
+    places = [doors.enter("a") for _ in range(4)]
+    doors.configure(LimitSettings(max_runs=10), RateLimitSettings(enabled=True, concurrent=3))
+    assert [place.since is not None for place in places] == [True, True, True, False]
+    assert (doors.running, doors.queued) == (3, 1)
 
 
 async def test_nobody_keeps_a_place_however_things_end() -> None:
