@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from dspy.lm15 import Message, Request
 from dspy.utils.exceptions import LMError
 
 from programs.adapter import call_config, text_of, usage_of
-from programs.backends import Backends, Role, translate
+from programs.backends import Backends, Role, calling, translate
 from programs.budget import Budget
 from programs.environment import Environment
 from programs.errors import BackendError, ContextTooLong, RantsError
@@ -137,11 +138,8 @@ class Tree:
             BudgetSpent, BackendError, ContextTooLong: it was not made, or failed.
         """
         lm = {"lm": self.backends.lm(role)} if self.backends is not None and predictor.lm is None else {}
-        async with self.budget.call(tokens, concluding=concluding):
-            try:
-                reply = await predictor.acall(config=config, **lm, **inputs)
-            except LMError as error:
-                raise translate(error, role=role) from error
+        async with self._call(role, tokens, concluding=concluding):
+            reply = await predictor.acall(config=config, **lm, **inputs)
         if reply.usage is None:
             written = "".join(str(reply[name]) for name in predictor.signature.output_fields if reply[name])
             reply.usage = Usage(prompt=tokens, completion=estimate_tokens(written), estimated=True)
@@ -172,11 +170,8 @@ class Tree:
 
         async def call() -> tuple[str, Usage]:
             request = Request(model=lm.model, messages=(Message.user(prompt),), config=call_config(lm.kwargs))
-            async with self.budget.call(tokens):
-                try:
-                    response = await lm.acall(request)
-                except LMError as error:
-                    raise translate(error, role="sub_lm") from error
+            async with self._call("sub_lm", tokens):
+                response = await lm.acall(request)
             text = without_thinking(text_of(response))
             usage = usage_of(response) or Usage(prompt=tokens, completion=estimate_tokens(text), estimated=True)
             self.budget.spend(usage)
@@ -203,6 +198,20 @@ class Tree:
             return reply.answer, reply.usage
 
         return await self._recorded_call(session, turn, prompt, call, role="vision")
+
+    @asynccontextmanager
+    async def _call(self, role: Role, tokens: int, *, concluding: bool = False) -> AsyncGenerator[None]:
+        """Call the model of `role` inside, on the run's account. A try that broke off has cost something, too."""
+
+        def lost(written: int) -> None:
+            self.budget.spend(Usage(prompt=tokens, completion=written, estimated=True))
+
+        async with self.budget.call(tokens, concluding=concluding) as left:
+            try:
+                with calling(within=left, lost=lost):
+                    yield
+            except LMError as error:
+                raise translate(error, role=role) from error
 
     async def _recorded_call(
         self,

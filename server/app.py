@@ -18,7 +18,7 @@ from programs import RANTS, Backends
 from programs.environment import Environment, EnvironmentUnavailable
 from server import chat, errors, health, responses, served
 from server.admission import Admission
-from server.auth import Gatekeeper
+from server.auth import Authenticate, Gatekeeper
 from server.gateway import Gateway
 from server.lag import Lag
 from server.life import Life
@@ -49,7 +49,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         state = app.state
         state.settings = configured
         state.started_at = int(time.time())
-        state.gatekeeper = Gatekeeper(configured.auth)
         backends = Backends(configured.models, configured.resilience)
         async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway, Lag() as lag:
             rates = Rates(configured.rate_limits, store if configured.shares_buckets else MemoryBuckets())
@@ -57,6 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry)
             state.store = store
             state.backends = backends
+            state.gatekeeper = Gatekeeper(configured.auth, store)
             state.gateway = gateway
             state.sees = backends.sees
             state.doctor = health.Doctor(
@@ -92,6 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     for room in (chat, responses, served, health):
         app.include_router(room.router)
+    app.add_middleware(Authenticate, app_state=app)
     app.add_middleware(Headers)
     app.add_middleware(BodyLimit, app_state=app)
     return app

@@ -32,7 +32,8 @@ from programs import Message, Sampling, Transcript, Usage
 from programs.errors import BackendUnavailable, InvalidRequest
 from programs.events import Heartbeat, RunDone, StepDone, TextDelta
 from programs.transcript import ToolCall
-from server.door import Admitted, Charged, Door
+from server.auth import Granted, charge
+from server.door import Charged, Door
 from server.errors import error_body, sentence, shape
 from server.response_events import mark
 from server.runs import LiveRun, Runs
@@ -183,9 +184,9 @@ async def refuse_broken_text(request: Request) -> None:
 
 
 @router.post("/v1/chat/completions", response_model=None, dependencies=[Depends(refuse_broken_text)])
-async def create(request: Request, body: ChatRequest, grant: Admitted, charge: Charged) -> Response:
+async def create(request: Request, body: ChatRequest, grant: Granted, cost: Charged) -> Response:
     """Answer a conversation, whole or as a stream of chunks."""
-    served(request, body.model)
+    served(request, grant, body.model)
     tools = await asyncio.to_thread(read_tools, body.tools, body.tool_choice, body.parallel_tool_calls)
     runs: Runs = request.app.state.runs
     asked = Run(
@@ -197,9 +198,11 @@ async def create(request: Request, body: ChatRequest, grant: Admitted, charge: C
         request={},
         previous=None,
         session_key=request.headers.get("x-session-id"),
+        key=grant.key,
         transcript=body.transcript(sees=request.app.state.sees),
     )
-    run = await runs.start(asked, body.sampling(), tools, charge, kept=body.store is not False)
+    await charge(request, grant)
+    run = await runs.start(asked, body.sampling(), tools, cost, kept=body.store is not False)
     try:
         if body.stream:
             await unless_gone(request, run.begun())

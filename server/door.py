@@ -1,4 +1,4 @@
-"""What a request passes before it may start a run: its key, the load of the server, and the rate of its tenant."""
+"""What a request with a key passes before it may start a run: the load of the server, and the rate of its tenant."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from starlette.requests import ClientDisconnect
 
 from programs.transcript import BYTES_PER_TOKEN
 from server.admission import Admission
-from server.auth import grant_of
-from server.grants import Grant
 from server.rates import Charge
 from server.sse import ClientGone
 
 
 class Door(APIRoute):
-    """A route that starts a run. Who may not or cannot be served is refused before the body is read or parsed."""
+    """A route that starts a run. What cannot be served now is refused before the body is read, or at least parsed."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Put the checks in front of what FastAPI does."""
@@ -26,17 +24,17 @@ class Door(APIRoute):
 
         async def guarded(request: Request) -> Response:
             admission: Admission = request.app.state.admission
-            grant = await grant_of(request)
-            admission.shed(grant.tenant)
+            tenant = request.state.grant.tenant
+            admission.shed(tenant)
             try:
                 body = await request.body()
             except ClientDisconnect as error:
                 raise ClientGone from error
-            charge = await admission.charge(grant.tenant, len(body) // BYTES_PER_TOKEN)
+            charge = await admission.charge(tenant, len(body) // BYTES_PER_TOKEN)
             request.state.headers.update(charge.headers)
             if charge.refusal is not None:
                 raise charge.refusal
-            request.state.grant, request.state.charge = grant, charge
+            request.state.charge = charge
             try:
                 return await answer(request)
             finally:
@@ -46,18 +44,10 @@ class Door(APIRoute):
         return guarded
 
 
-async def _grant(request: Request) -> Grant:
-    grant: Grant = request.state.grant
-    return grant
-
-
 async def _charge(request: Request) -> Charge:
     charge: Charge = request.state.charge
     return charge
 
 
-Admitted = Annotated[Grant, Depends(_grant)]
-"""What the key of a request allows that has passed the door."""
-
 Charged = Annotated[Charge, Depends(_charge)]
-"""What it was charged."""
+"""What was charged for a request that has passed the door."""

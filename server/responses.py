@@ -22,9 +22,9 @@ from programs.events import Event, RunDone
 from programs.recorded import Recorded
 from programs.schemas import deeper_than
 from programs.transcript import Tools
-from server.auth import Tenant
+from server.auth import Granted, Tenant, charge
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
-from server.door import Admitted, Charged, Door
+from server.door import Charged, Door
 from server.gateway import Gateway
 from server.items import items_of, read_input, word
 from server.response_events import Answer, ResponseFold, whole
@@ -145,12 +145,12 @@ class ResponsesRequest(Wire):
 
 
 @_starting.post("/v1/responses", response_model=None, dependencies=[Depends(refuse_broken_text)])
-async def create(request: Request, body: ResponsesRequest, grant: Admitted, charge: Charged) -> Response:
+async def create(request: Request, body: ResponsesRequest, grant: Granted, cost: Charged) -> Response:
     """Answer, whole or streamed, now or in the background."""
     name: str = request.app.state.settings.rlm.rants_one.name
-    served(request, body.model if body.model is not None else name)
+    served(request, grant, body.model if body.model is not None else name)
     gateway: Gateway = request.app.state.gateway
-    ours = gateway.offered(request)
+    ours = gateway.offered(request, grant)
     tools = await asyncio.to_thread(
         read_tools, body.tools, body.tool_choice, body.parallel_tool_calls, gateway=ours, always=gateway.always
     )
@@ -168,6 +168,8 @@ async def create(request: Request, body: ResponsesRequest, grant: Admitted, char
         "sampling": sampling.model_dump(mode="json", exclude_defaults=True),
         **({"tools": tools.model_dump(mode="json")} if body.background else {}),
     }
+    conversation = await _conversation(request, body, grant.tenant)
+    await charge(request, grant)
     run = await _runs(request).start(
         Run(
             id=f"{_PREFIX}{uuid.uuid4().hex}",
@@ -178,11 +180,12 @@ async def create(request: Request, body: ResponsesRequest, grant: Admitted, char
             request=asked,
             previous=body.previous_response_id,
             session_key=request.headers.get("x-session-id"),
-            transcript=await _conversation(request, body, grant.tenant),
+            key=grant.key,
+            transcript=conversation,
         ),
         sampling,
         tools,
-        charge,
+        cost,
         instructions=body.instructions,
         kept=body.store is not False,
     )
@@ -301,7 +304,7 @@ async def go_on(runs: Runs, store: Store) -> None:
         if not stored.background:
             spent = Recorded(recorded).spent
             done = RunDone("failed", "", spent.usage, "interrupted", "The server ended while it was being written.")
-            await store.finish(stored.tenant, stored.id, Finished(done, spent.seconds))
+            await store.finish(stored.tenant, stored.id, Finished(done, spent.seconds, key=stored.key))
             continue
         asked = Run(
             id=stored.id,
@@ -311,6 +314,7 @@ async def go_on(runs: Runs, store: Store) -> None:
             created_at=stored.created_at,
             request=stored.request,
             previous=stored.previous,
+            key=stored.key,
             transcript=await store.transcript(stored.tenant, stored.id, output=False),
         )
         sampling = Sampling.model_validate(stored.request["sampling"])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import dspy
 
 from programs import RANTS, Backends, Message, Sampling, Session, Transcript, Usage
+from programs.backends import calling
 from programs.errors import BackendTimeout, RantsError
 from programs.events import (
     Event,
@@ -275,7 +276,7 @@ class Runs:
                     run.append(Heartbeat())  # it is no longer queued
                 deadline.reschedule(asyncio.get_running_loop().time() + timeout)
                 # dspy would keep every call; a server must not.
-                with dspy.context(trace=None), _heartbeats(run, self._heartbeat):
+                with dspy.context(trace=None), calling(within=timeout), _heartbeats(run, self._heartbeat):
                     caller = None
                     if run.tools.gateway:
                         offered = frozenset(tool.name for tool in run.tools.gateway)
@@ -311,6 +312,7 @@ class Runs:
             timeline=timeline(run.events),
             output=(*messages_of(steps), *_unfinished(done, steps)),
             seconds=seconds,
+            key=asked.key,
         )
         if run.place.since is None and run.session is None:
             return  # it never began

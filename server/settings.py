@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from programs.errors import ConfigurationError
 from programs.settings import LoopSettings, ModelsSettings, ResilienceSettings, Section, ToolSettings
+from server.keys import weakness
 from store import StateSettings
 
 _PREFIX = "RANTS_"
@@ -73,22 +75,67 @@ class RLMSettings(Section):
 
 
 class ApiKey(Section):
-    """A key and the tenant it belongs to."""
+    """A key, the tenant it belongs to, and what it allows, where None allows everything.
 
-    key: SecretStr = Field(min_length=8)
+    Attributes:
+        key: at least 24 characters that nobody guesses.
+        tenant_id: whose requests these are.
+        name: it is `config-NAME` in logs and rows. What it has spent of a day is counted under that name, which is the
+            entry's number where it is left out.
+        models: the names that may stand in `model`.
+        tools: the gateway tools that may be asked for.
+        expires_at: a date, or a date and a time; UTC where no zone is given.
+        calls_per_day: requests that start a run, from midnight to midnight UTC.
+        tokens_per_day: of prompts and replies together, likewise.
+    """
+
+    key: SecretStr
     tenant_id: str = Field(default="default", min_length=1)
+    name: str | None = Field(default=None, min_length=1)
+    models: frozenset[str] | None = None
+    tools: frozenset[str] | None = None
+    expires_at: datetime | None = None
+    calls_per_day: int | None = Field(default=None, ge=0)
+    tokens_per_day: int | None = Field(default=None, ge=0)
+
+    @field_validator("key")
+    @classmethod
+    def _nobody_guesses_it(cls, key: SecretStr) -> SecretStr:
+        if wrong := weakness(key.get_secret_value()):
+            raise ValueError(f"the key is too weak: {wrong}. Make one: rants keys create --tenant NAME")
+        return key
+
+    @field_validator("expires_at")
+    @classmethod
+    def _in_a_zone(cls, when: datetime | None) -> datetime | None:
+        return when.replace(tzinfo=UTC) if when is not None and when.tzinfo is None else when
 
 
 class AuthSettings(Section):
-    """Who may ask. While it is not enabled, everybody is the tenant `local`."""
+    """Who may ask. While it is not enabled, everybody is the tenant `local`.
+
+    Attributes:
+        enabled: whether a key is asked for.
+        api_keys: keys beside those that are made with `rants keys create`.
+        cache_seconds: how long a key that was revoked may still work.
+    """
 
     enabled: bool = False
     api_keys: tuple[ApiKey, ...] = ()
+    cache_seconds: float = Field(default=2.0, ge=0)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each entry, else its number."""
+        return tuple(entry.name or str(index) for index, entry in enumerate(self.api_keys))
 
     @model_validator(mode="after")
-    def _somebody_may_ask(self) -> Self:
-        if self.enabled and not self.api_keys:
-            raise ValueError("auth is enabled and api_keys is empty, so nobody could ask; add a key and its tenant_id")
+    def _each_once(self) -> Self:
+        keys = tuple(entry.key.get_secret_value() for entry in self.api_keys)
+        for what, values in (("key", keys), ("name", self.names)):
+            for index, value in enumerate(values):
+                if (first := values.index(value)) < index:
+                    raise ValueError(f"api_keys.{first} and api_keys.{index} have the same {what}; give each its own")
         return self
 
 
@@ -132,7 +179,7 @@ class RateLimitSettings(TenantLimits):
 class Settings(BaseSettings):
     """The whole configuration; `Settings.load()` reads it."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
@@ -148,7 +195,7 @@ class Settings(BaseSettings):
     def shares_buckets(self) -> bool:
         """Whether token buckets are in the store, for several processes."""
         shared = self.rate_limits.shared
-        return self.server.workers > 1 if shared == "auto" else shared
+        return (self.state.postgres is not None or self.server.workers > 1) if shared == "auto" else shared
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

@@ -6,9 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import peewee as pw
-
 from store import statements
+from store.database import Database
 from store.statements import rows
 
 _NOTHING = 1e-6  # seconds: who comes back when told to is not refused for what rounding took
@@ -81,7 +80,7 @@ def draw(buckets: Mapping[str, Bucket], draws: Sequence[Draw], now: float, *, de
     )
 
 
-def draw_kept(db: pw.SqliteDatabase, tenant: str, draws: Sequence[Draw], *, debt: bool = False) -> Drawn:
+def draw_kept(db: Database, tenant: str, draws: Sequence[Draw], *, debt: bool = False) -> Drawn:
     """Do the same with the buckets of a tenant that all processes share. It is a job of the store.
 
     Clocks that differ between machines by a second give that second's filling once, not again and again.

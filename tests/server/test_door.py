@@ -274,7 +274,7 @@ async def test_an_overloaded_server_refuses_before_it_reads(
 async def test_a_modest_tenant_is_served_while_a_greedy_one_has_many_waiting(
     serve: Serve, backend: ScriptedBackend, hold: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = {name: f"{name}-9b1c7e5d3f2a8046" for name in ("greedy", "modest")}
+    keys = {name: f"{name}-9b1c7e5d3f2a80461f6d" for name in ("greedy", "modest")}
     auth = {"enabled": True, "api_keys": [{"key": key, "tenant_id": name} for name, key in keys.items()]}
     async with serve(auth=auth, limits={"max_runs": 2}) as served:
         order: list[str] = []

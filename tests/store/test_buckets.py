@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -61,6 +60,7 @@ async def test_a_bucket_is_kept_for_each_tenant(settings: StateSettings) -> None
 
 
 async def test_what_is_drawn_at_the_same_time_is_drawn_once(settings: StateSettings) -> None:
+    settings = settings.model_copy(update={"busy_timeout_seconds": 10.0})
     async with await Store.open(settings) as one, await Store.open(settings) as other:
         both = [wanted(1, capacity=25), wanted(2, capacity=100, bucket="tokens")]
         drawn = await asyncio.gather(*(store.draw("ada", both) for store in (one, other) for _ in range(40)))
@@ -70,11 +70,10 @@ async def test_what_is_drawn_at_the_same_time_is_drawn_once(settings: StateSetti
 
 DRAWING = """
 import asyncio, sys
-from pathlib import Path
 from store import Draw, StateSettings, Store
 
 async def main():
-    async with await Store.open(StateSettings(sqlite_path=Path(sys.argv[1]), busy_timeout_seconds=30)) as store:
+    async with await Store.open(StateSettings(url=sys.argv[1], busy_timeout_seconds=30)) as store:
         print("ready", flush=True)
         sys.stdin.readline()
         drawn = [await store.draw("ada", [Draw("requests", 1, 50, 1e-9)]) for _ in range(40)]
@@ -85,11 +84,10 @@ asyncio.run(main())
 
 
 @pytest.mark.slow
-def test_two_processes_share_a_bucket(path: Path) -> None:
+def test_two_processes_share_a_bucket(settings: StateSettings) -> None:
+    url = settings.url.get_secret_value() if settings.url is not None else f"sqlite:///{settings.file}"
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", DRAWING, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        subprocess.Popen([sys.executable, "-c", DRAWING, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     for process in processes:
