@@ -150,7 +150,7 @@ class Admission:
     def enter(self, tenant: str, *, patient: bool = False, always: bool = False) -> Place:
         """Give a run its place, at once where there is room and else in the queue.
 
-        Of a full queue the tenant that has most in it gives up its newest, if the newcomer's has less.
+        Of a full queue the tenant with most clients in it gives up its newest, if the newcomer's has less.
 
         Args:
             tenant: whose run it is.
@@ -244,7 +244,8 @@ class Admission:
 
     def _displaced(self, tenant: str) -> Place | None:
         """Who would have to leave a full queue for the tenant, if anybody."""
-        longest = max(self._waiting.values(), key=len, default=OrderedDict[Place, None]())
-        if len(longest) <= len(self._waiting.get(tenant, ())) + 1:
+        impatient = {other: len(places) - self._patient[other] for other, places in self._waiting.items()}
+        most = max(impatient, key=impatient.__getitem__, default=tenant)
+        if impatient.get(most, 0) <= len(self._waiting.get(tenant, ())) + 1:
             return None
-        return next((place for place in reversed(longest) if not place.patient), None)
+        return next(place for place in reversed(self._waiting[most]) if not place.patient)

@@ -13,6 +13,9 @@ from itertools import count
 
 from evals.performance.stub import TOKENS
 
+KEY = "rants-bench-5f2c81d09b7e46a3"
+"""Sent with every request; a server need not ask for it."""
+
 _FIRST_TOKEN = re.compile(rb'"content":"(\d+)"')
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _SYSTEM = "You are a careful assistant that answers in few words and says so when it does not know. " * 10
@@ -131,6 +134,7 @@ def _request(port: int, *, stream: bool) -> bytes:
     ).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"Authorization: Bearer {KEY}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -126,6 +126,18 @@ async def test_who_fills_the_queue_gives_way_to_who_has_less_in_it() -> None:
     assert doors.rejected == {"displaced": 2, "queue": 1}
 
 
+async def test_who_gives_way_is_a_client_also_where_another_has_more_in_the_background() -> None:
+    doors = admission(limits={"max_runs": 1, "max_queued": 6})
+    doors.enter("greedy")
+    for _ in range(3):
+        doors.enter("greedy", patient=True)
+    clients = [doors.enter("busy") for _ in range(3)]
+    doors.enter("modest")
+    with pytest.raises(Overloaded):
+        await clients[-1].turn()
+    assert doors.rejected == {"displaced": 1}
+
+
 async def test_background_runs_wait_as_long_as_it_takes_and_are_not_displaced() -> None:
     doors = admission(limits={"max_runs": 1, "max_queued": 4, "queue_seconds": 0.01})
     here = doors.enter("greedy")
