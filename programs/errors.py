@@ -16,6 +16,7 @@
     │   └── BadReply               it answered, but not in the protocol, or the stream was cut
     ├── ToolFailed                 a gateway tool could not do what a call asks; the model reads why
     ├── BudgetSpent                the run may spend no more; the loop turns it into the end of the run
+    ├── Overloaded                 this process has as much to do as it can take on; says when to come back
     ├── StoreError                 the database is full, locked or read-only
     └── ConfigurationError         the operator can fix it: a key, a file, a missing model
 
@@ -73,11 +74,18 @@ class KeyExpired(NotAuthenticated):
 
 
 class RateLimited(UserError):
-    """The tenant has spent its share; `retry_after` is in seconds."""
+    """The tenant has spent its share.
 
-    def __init__(self, message: str, *, retry_after: float) -> None:
+    Args:
+        message: what it has too little of.
+        retry_after: seconds until it has enough.
+        what: of which it has too little: `requests` or `tokens`.
+    """
+
+    def __init__(self, message: str, *, retry_after: float, what: str = "requests") -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.what = what
 
 
 class QuotaSpent(UserError):
@@ -132,6 +140,14 @@ class BudgetSpent(RantsError):
     def __init__(self, message: str, *, what: str) -> None:
         super().__init__(message)
         self.what = what
+
+
+class Overloaded(RantsError):
+    """There is no room for one run more. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class StoreError(RantsError):

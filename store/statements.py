@@ -20,6 +20,7 @@ from store.tables import (
     ENDING,
     EXECUTION,
     audit,
+    bucket,
     call,
     daily,
     event,
@@ -233,3 +234,12 @@ SET_TODOS = Statement(
         conflict_target=(todo.tenant, todo.session), update={todo.body: given("body")}
     )
 )
+
+# Token buckets. The conflict changes nothing: it locks the row, and has it given back, also where it was there before.
+
+LOCK_BUCKET = Statement(
+    _insert(bucket, "name", "level", "at")
+    .on_conflict(conflict_target=(bucket.tenant, bucket.name), update={bucket.level: bucket.level})
+    .returning(bucket.level, bucket.at)
+)
+SET_BUCKET = Statement(_update(bucket, "level", "at").where(*_own(bucket, name=given("name"))))

@@ -11,6 +11,7 @@ from programs.events import Trajectory
 from programs.tools import Execution
 from programs.transcript import Message, Transcript
 from store import jobs, keys, retention
+from store.buckets import Draw, Drawn, draw_kept
 from store.database import migrate
 from store.keys import Key
 from store.runs import Finished, Run, StoredRun
@@ -138,6 +139,13 @@ class Store:
     async def unfinished(self) -> list[StoredRun]:
         """Give the runs of all tenants that have not ended, oldest first: after a crash, those that it cut off."""
         return await self._readers.do(jobs.unfinished)
+
+    async def draw(self, tenant: str, draws: Sequence[Draw], *, debt: bool = False) -> Drawn:
+        """Take the amounts out of the tenant's token buckets, all or none; with `debt` also what is not there yet.
+
+        All processes that use the database share them.
+        """
+        return await self._writer.do(lambda db: draw_kept(db, tenant, draws, debt=debt))
 
     async def add_key(self, key: Key) -> None:
         """Keep a new API key."""

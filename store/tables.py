@@ -66,3 +66,6 @@ key = _table("key", *KEY)
 
 # What a key has spent of a day, counted from the epoch: one row, so that nobody has to add up `usage`.
 daily = _table("daily", "key", "day", "calls", "tokens")
+
+# How much is in a token bucket of a tenant, and when that was.
+bucket = _table("bucket", "name", "level", "at")
