@@ -14,7 +14,8 @@
     │   └── BadReply               it answered, but not in the protocol, or the stream was cut
     ├── ToolFailed                 a gateway tool could not do what a call asks; the model reads why
     ├── BudgetSpent                the run may spend no more; the loop turns it into the end of the run
-    ├── StoreError                 the database is full, locked or read-only
+    ├── StoreError                 the database is full, locked, read-only or out of reach
+    ├── LeaseLost                  another process has taken over the run, so this one writes no more of it
     └── ConfigurationError         the operator can fix it: a key, a file, a missing model
 
 Anything else that escapes is a bug of ours. Nothing here knows HTTP: `server.errors` says which status each one gets.
@@ -122,6 +123,10 @@ class BudgetSpent(RantsError):
 
 class StoreError(RantsError):
     """The database could not be read or written; nothing was half-written."""
+
+
+class LeaseLost(RantsError):
+    """Another process has taken over the run. What this one wanted to write of it was not written."""
 
 
 class ConfigurationError(RantsError):

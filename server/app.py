@@ -19,6 +19,7 @@ from programs.environment import Environment, EnvironmentUnavailable
 from server import chat, errors, health, responses, served
 from server.auth import Gatekeeper
 from server.gateway import Gateway
+from server.leases import Leases
 from server.life import Life
 from server.reloading import reload
 from server.runs import Runs
@@ -65,13 +66,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 heartbeat=configured.server.keep_alive_seconds,
             )
             warming = asyncio.create_task(_warm(backends, rants.environment))
-            await responses.go_on(state.runs, store)
             drain = configured.server.drain_seconds
             try:
-                async with Life(drain, stop=state.runs.aclose, reload=lambda: reload(state)):
-                    yield
+                # Leases are kept until the last run has ended.
+                async with Leases(state.runs, store, seconds=configured.state.lease_seconds):
+                    try:
+                        async with Life(drain, stop=state.runs.aclose, reload=lambda: reload(state)):
+                            yield
+                    finally:
+                        await state.runs.aclose()
             finally:
-                await state.runs.aclose()
                 warming.cancel()
                 with suppress(asyncio.CancelledError):
                     await warming

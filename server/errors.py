@@ -22,6 +22,7 @@ from programs.errors import (
     BadReply,
     ConfigurationError,
     InvalidRequest,
+    LeaseLost,
     NotAuthenticated,
     NotFound,
     RantsError,
@@ -51,6 +52,7 @@ _SHAPES: dict[type[RantsError], Shape] = {
     BackendTimeout: Shape(504, "server_error", "backend_timeout"),
     BadReply: Shape(502, "server_error", "bad_reply"),
     StoreError: Shape(503, "server_error", "storage_error"),
+    LeaseLost: Shape(503, "server_error", "taken_over"),
     ConfigurationError: Shape(500, "server_error", "configuration_error"),
 }
 _BUG = Shape(500, "server_error", "internal_error")
