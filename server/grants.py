@@ -19,6 +19,7 @@ class Grant:
         tools: the gateway tools that may be asked for.
         calls_per_day: requests that may start a run, from midnight to midnight UTC.
         tokens_per_day: of prompts and replies together, likewise.
+        expires_at: when it ends, in seconds since the epoch.
     """
 
     key: str
@@ -27,6 +28,7 @@ class Grant:
     tools: frozenset[str] | None = None
     calls_per_day: int | None = None
     tokens_per_day: int | None = None
+    expires_at: float | None = None
 
 
 EVERYBODY = Grant(key=LOCAL, tenant=LOCAL)

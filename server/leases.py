@@ -84,12 +84,12 @@ class Leases:
             await self._go_on(stored)
 
     async def _go_on(self, stored: StoredRun) -> None:
-        """Go on with a background response after what it has recorded. Nobody waits any more for others: they failed."""
+        """Go on with a background response after what it has recorded. Others have failed: nobody waits."""
         recorded = await self._store.trajectory(stored.tenant, stored.id)
         if not stored.background:
             spent = Recorded(recorded).spent
             done = RunDone("failed", "", spent.usage, "interrupted", "The server ended while it was being written.")
-            await self._store.finish(stored.tenant, stored.id, Finished(done, spent.seconds))
+            await self._store.finish(stored.tenant, stored.id, Finished(done, spent.seconds, key=stored.key))
             return
         asked = Run(
             id=stored.id,
@@ -99,6 +99,7 @@ class Leases:
             created_at=stored.created_at,
             request=stored.request,
             previous=stored.previous,
+            key=stored.key,
             transcript=await self._store.transcript(stored.tenant, stored.id, output=False),
         )
         self._runs.go_on(

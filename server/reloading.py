@@ -37,15 +37,15 @@ async def reload(state: Any) -> None:
         logger.error("The configuration was not reloaded: %s", error)
         return
     state.settings = after
-    state.gatekeeper = Gatekeeper(after.auth, after.rate_limits)
-    if backends is not None:
-        await _bind(state, backends, after)
+    state.gatekeeper = Gatekeeper(after.auth, after.rate_limits, state.store)
     left = [name for name in Settings.model_fields if getattr(read, name) != getattr(after, name)]
     logger.warning(
         "The configuration was reloaded: %s.%s",
         ", ".join(changed) or "nothing has changed",
         f" A restart is needed for {', '.join(left)}." if left else "",
     )
+    if backends is not None:
+        await _bind(state, backends, after)
 
 
 async def _bind(state: Any, backends: Backends, settings: Settings) -> None:

@@ -5,8 +5,9 @@ async with await Store.open(StateSettings()) as store:
     await store.finish(tenant, run_id, Finished(...))
 """
 
+from store.keys import DAY, Key
 from store.runs import Finished, Run, Status, StoredRun
 from store.settings import StateSettings
 from store.store import Store
 
-__all__ = ["Finished", "Run", "StateSettings", "Status", "Store", "StoredRun"]
+__all__ = ["DAY", "Finished", "Key", "Run", "StateSettings", "Status", "Store", "StoredRun"]

@@ -17,6 +17,7 @@ from programs.tools import Execution
 from programs.transcript import Message, Transcript, Usage
 from store import leases, prefixes, statements
 from store.database import Database
+from store.keys import DAY
 from store.runs import Finished, Run, StoredRun
 from store.statements import Found, Values, each, row, rows
 from store.tables import COST
@@ -59,6 +60,7 @@ def begin(db: Database, run: Run, finished: Finished | None = None, *, owner: st
         "tenant": run.tenant,
         "id": run.id,
         "session": place["id"],
+        "key": run.key,
         "status": "queued" if run.background else "in_progress",
         "background": run.background,
         "model": run.model,
@@ -168,9 +170,13 @@ def _ending(finished: Finished) -> Values:
 
 def spend(db: Database, tenant: str, run_id: str, finished: Finished) -> None:
     """Add what a run cost."""
-    done = finished.done
-    values: Values = {"tenant": tenant, "run": run_id, "outcome": done.outcome, "seconds": finished.seconds}
-    rows(db, statements.ADD_USAGE, values | {"created_at": finished.done.at} | done.usage.model_dump())
+    done, key = finished.done, finished.key
+    values: Values = {"tenant": tenant, "run": run_id, "key": key, "outcome": done.outcome, "seconds": finished.seconds}
+    rows(db, statements.ADD_USAGE, values | {"created_at": done.at} | done.usage.model_dump())
+    if key is not None:
+        tokens = done.usage.prompt + done.usage.completion
+        of_day: Values = {"tenant": tenant, "key": key, "day": int(done.at // DAY), "calls": 0, "tokens": tokens}
+        rows(db, statements.SPEND_OF_DAY, of_day)
 
 
 def happened(db: Database, tenant: str, run_id: str, number: int, events: Sequence[Trajectory], *, worker: str) -> None:

@@ -15,7 +15,7 @@ from store.database import Database
 from store.processes import has_ended
 from store.statements import Found, row, rows
 
-type Key = tuple[str, str]
+type RunKey = tuple[str, str]
 """A tenant, and the id of a run of it."""
 
 
@@ -28,8 +28,8 @@ class Beat:
         cancelled: those of them that somebody has asked to cancel.
     """
 
-    owned: frozenset[Key]
-    cancelled: frozenset[Key]
+    owned: frozenset[RunKey]
+    cancelled: frozenset[RunKey]
 
 
 def beat(db: Database, worker: str, process: str) -> Beat:

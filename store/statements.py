@@ -21,6 +21,7 @@ from store.tables import (
     EXECUTION,
     audit,
     call,
+    daily,
     event,
     message,
     prefix,
@@ -217,7 +218,15 @@ _before = run.select(run.output).where(*_own(run, session=given("id"))).order_by
 MOVE_SESSION_BACK = Statement(
     _update(session, head=_before.limit(pw.SQL("1"))).where(*_own(session, **BY_ID, head=given("head")))
 )
-ADD_USAGE = Statement(_insert(usage, "run", "created_at", "outcome", "seconds", *COST))
+ADD_USAGE = Statement(_insert(usage, "run", "key", "created_at", "outcome", "seconds", *COST))
+SPEND_OF_DAY = Statement(
+    _insert(daily, "key", "day", "calls", "tokens")
+    .on_conflict(
+        conflict_target=(daily.tenant, daily.key, daily.day),
+        update={daily.calls: daily.calls + pw.EXCLUDED.calls, daily.tokens: daily.tokens + pw.EXCLUDED.tokens},
+    )
+    .returning(daily.calls, daily.tokens)
+)
 
 # What runs did with their contexts.
 

@@ -13,8 +13,9 @@ from programs.errors import StoreError
 from programs.events import Trajectory
 from programs.tools import Execution
 from programs.transcript import Message, Transcript
-from store import jobs, leases
+from store import jobs, keys, leases
 from store.database import Database, migrate
+from store.keys import Key
 from store.leases import Beat
 from store.processes import this_process
 from store.runs import Finished, Run, StoredRun
@@ -169,6 +170,36 @@ class Store:
     async def ask_to_cancel(self, tenant: str, run_id: str) -> bool:
         """Have its worker cancel a run, which learns of it when it beats. Gives False where it has ended or is gone."""
         return await self._writer.do(lambda db: leases.ask_to_cancel(db, tenant, run_id))
+
+    async def add_key(self, key: Key) -> None:
+        """Keep a new API key."""
+        await self._writer.do(lambda db: keys.add(db, key))
+
+    async def keys(self) -> list[Key]:
+        """Give the API keys of all tenants, oldest first, with those that have expired or been revoked."""
+        return await self._readers.do(keys.listed)
+
+    async def revoke_key(self, key_id: str, at: float) -> Key | None:
+        """Take an API key back. Gives it as it is then, or None if there is none of that id."""
+        return await self._writer.do(lambda db: keys.revoke(db, key_id, at))
+
+    async def used_key(self, key_id: str, at: float) -> None:
+        """Keep when an API key was last used."""
+        await self._writer.do(lambda db: keys.used(db, key_id, at))
+
+    async def take_call(self, tenant: str, key_id: str, at: float, *, calls: int | None, tokens: int | None) -> None:
+        """Count one call more of the key's day.
+
+        Raises QuotaSpent, and counts nothing, where it has made `calls` or spent `tokens` already.
+        """
+        await self._writer.do(lambda db: keys.take(db, tenant, key_id, at, calls=calls, tokens=tokens))
+
+    async def spent_of_day(self, at: float) -> dict[tuple[str, str], tuple[int, int]]:
+        """Give the calls and tokens that were counted on the day of `at`, by tenant and key.
+
+        Calls are counted of keys that have a budget, tokens of all.
+        """
+        return await self._readers.do(lambda db: keys.spent(db, at))
 
     async def check(self) -> None:
         """Write a row, take it back, and read. Raises StoreError where one of them fails."""

@@ -101,6 +101,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, scripted_backend: ScriptedB
         "RANTS_MODELS__GENERATOR__API_KEY": "key-of-the-backend",
         "RANTS_RESILIENCE__BACKOFF_SECONDS": "0.05",
         "RANTS_RESILIENCE__MAX_BACKOFF_SECONDS": "2",
+        "RANTS_RESILIENCE__BREAKER_FAILURES": "0",  # what one test does to the backend is not the next one's business
         "RANTS_SERVER__HEALTH_CACHE_SECONDS": "0",
     }
     with running(tmp_path_factory.mktemp("scripted"), variables) as process:
@@ -128,7 +129,13 @@ def http(server: ServerProcess) -> Iterator[httpx2.Client]:
 
 
 TENANTS = ("alice", "bob", "carol", "dora", "emil", "fritz", "gina")
-"""Each has the key `key-of-NAME` on the guarded server, and so a bucket of its own."""
+"""Each has the key `key_of(NAME)` on the guarded server, and so a bucket of its own."""
+
+
+def key_of(tenant: str) -> str:
+    """A tenant's key, strong enough to be taken."""
+    return f"key-of-{tenant}-0123456789abcdef"
+
 
 BURST = 12
 """How many requests a tenant of the guarded server has at once."""
@@ -144,9 +151,9 @@ def guarded_server(
         "server": {"keep_alive_seconds": 0.1},
         "limits": {"max_request_bytes": 100_000},
         "models": {"generator": {"base_url": scripted_backend.base_url, "model": "scripted", "context_window": 8000}},
-        "auth": {"enabled": True, "api_keys": [{"key": f"key-of-{name}", "tenant_id": name} for name in TENANTS]},
+        "auth": {"enabled": True, "api_keys": [{"key": key_of(name), "tenant_id": name} for name in TENANTS]},
         "rate_limits": {"enabled": True, "requests_per_minute": 6, "burst": BURST},
-        "resilience": {"read_timeout_seconds": 2, "request_timeout_seconds": 4},
+        "resilience": {"read_timeout_seconds": 2, "request_timeout_seconds": 4, "breaker_failures": 0},
     }
     (folder / "guarded.yaml").write_text(yaml.safe_dump(config))
     with running(folder, {"RANTS_CONFIG": "guarded.yaml"}) as process:
@@ -157,7 +164,7 @@ def guarded_server(
 def tenants(guarded_server: ServerProcess) -> Iterator[dict[str, OpenAI]]:
     """The SDK on the guarded server, for each tenant."""
     clients = {
-        name: OpenAI(base_url=guarded_server.base_url, api_key=f"key-of-{name}", max_retries=0, timeout=60)
+        name: OpenAI(base_url=guarded_server.base_url, api_key=key_of(name), max_retries=0, timeout=60)
         for name in TENANTS
     }
     yield clients

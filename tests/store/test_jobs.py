@@ -21,6 +21,7 @@ async def test_a_run_is_given_back_as_it_was_kept(store: Store) -> None:
         tenant="ada",
         session=session,
         status="in_progress",
+        key=None,
         background=False,
         model="rants-one",
         request={"temperature": 0.5, "metadata": {"of": "run"}},
