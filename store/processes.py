@@ -9,14 +9,14 @@ from pathlib import Path
 _PROC = Path("/proc")
 
 
-def this_process() -> str:
-    """Name this process: its machine, its number there, and when it started, for numbers are used again."""
-    return f"{_machine()} {os.getpid()} {_started(os.getpid()) or ''}".rstrip()
+def process(number: int) -> str:
+    """Name a process of this machine: the machine, its number, and when it started, for numbers are used again."""
+    return f"{_machine()} {number} {_started(number) or ''}".rstrip()
 
 
-def has_ended(process: str) -> bool:
+def has_ended(name: str) -> bool:
     """Whether the process of that name has ended. Of another machine's nobody here knows: then it has not."""
-    machine, number, *started = process.split(" ")
+    machine, number, *started = name.split(" ")
     if machine != _machine():
         return False
     if started:

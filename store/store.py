@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import uuid
 from collections.abc import Sequence
 from types import TracebackType
@@ -17,7 +18,7 @@ from store import jobs, keys, leases
 from store.database import Database, migrate
 from store.keys import Key
 from store.leases import Beat
-from store.processes import this_process
+from store.processes import process
 from store.runs import Finished, Run, StoredRun
 from store.settings import StateSettings
 from store.threads import Threads
@@ -40,7 +41,7 @@ class Store:
         self._writer = writer
         self._readers = readers
         self._worker = uuid.uuid4().hex
-        self._process = this_process()
+        self._process = process(os.getpid())
 
     @classmethod
     async def open(cls, settings: StateSettings) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import os
 from collections.abc import AsyncIterator, Awaitable
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from programs.errors import LeaseLost
 from programs.tools.protocol import Execution
 from store import StateSettings, Store
-from store.processes import has_ended, this_process
+from store.processes import has_ended, process
 from tests.store.samples import a_run, count, finished, look, said
 
 HELLO = said("Be brief.", "Hello")
@@ -30,7 +30,11 @@ async def other(store: Store, settings: StateSettings) -> AsyncIterator[Store]:
 
 async def grow_old(store: Store, seconds: float) -> None:
     """Make it so long since any worker has beaten."""
-    await store._writer.do(lambda db: db.execute_sql(f"UPDATE worker SET seen_at = seen_at - {seconds}"))  # type: ignore[no-untyped-call]
+    await change(store, f"UPDATE worker SET seen_at = seen_at - {seconds}")
+
+
+async def change(store: Store, statement: str) -> None:
+    await store._writer.do(lambda db: db.execute_sql(statement))  # type: ignore[no-untyped-call]
 
 
 async def test_a_run_is_its_workers_until_that_is_silent_for_too_long(
@@ -119,31 +123,19 @@ async def test_whoever_takes_a_run_over_is_asked_to_cancel_it_too(store: Store, 
     assert (await other.beat()).cancelled == {("ada", "run")}
 
 
-async def test_a_killed_process_is_seen_to_be_dead_at_once(settings: StateSettings, store: Store) -> None:
-    program = """
-import asyncio, sys
-from store import StateSettings, Store
-from tests.store.samples import a_run
-async def main():
-    store = await Store.open(StateSettings.model_validate({"url": sys.argv[1]}))
+async def test_a_killed_process_is_seen_to_be_dead_at_once(store: Store, other: Store) -> None:
     await store.begin(a_run("run"))
-    print("begun", flush=True)
-    input()
-asyncio.run(main())
-"""
-    url = settings.url.get_secret_value() if settings.url else f"sqlite:///{settings.file}"
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, url, stdin=pipe, stdout=pipe)
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"begun\n"
-    assert await store.take_over(LONG) == []
-    process.kill()
-    await process.wait()
-    assert [run.id for run in await store.take_over(LONG)] == ["run"]
+    sleeper = await asyncio.create_subprocess_exec("sleep", "600")
+    name = process(sleeper.pid)
+    await change(store, f"UPDATE worker SET process = '{name}' WHERE id = '{store._worker}'")
+    assert await other.take_over(LONG) == []
+    sleeper.kill()
+    await sleeper.wait()
+    assert [run.id for run in await other.take_over(LONG)] == ["run"]
 
 
 def test_a_process_has_ended_when_its_number_is_anothers_and_not_when_its_machine_is() -> None:
-    me = this_process()
+    me = process(os.getpid())
     assert not has_ended(me)
     machine, number, *started = me.split(" ")
     assert not has_ended(f"elsewhere {number} 1")
