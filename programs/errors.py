@@ -17,7 +17,8 @@
     ├── ToolFailed                 a gateway tool could not do what a call asks; the model reads why
     ├── BudgetSpent                the run may spend no more; the loop turns it into the end of the run
     ├── Overloaded                 this process has as much to do as it can take on; says when to come back
-    ├── StoreError                 the database is full, locked or read-only
+    ├── StoreError                 the database is full, locked, read-only or out of reach
+    ├── LeaseLost                  another process has taken over the run, so this one writes no more of it
     └── ConfigurationError         the operator can fix it: a key, a file, a missing model
 
 Anything else that escapes is a bug of ours. Nothing here knows HTTP: `server.errors` says which status each one gets.
@@ -152,6 +153,10 @@ class Overloaded(RantsError):
 
 class StoreError(RantsError):
     """The database could not be read or written; nothing was half-written."""
+
+
+class LeaseLost(RantsError):
+    """Another process has taken over the run. What this one wanted to write of it was not written."""
 
 
 class ConfigurationError(RantsError):
