@@ -6,7 +6,9 @@
     │   │   └── ContextTooLong     the conversation does not fit the model's window
     │   ├── NotFound               no such model, response or session
     │   ├── NotAuthenticated       no key, or one that is not known
-    │   └── RateLimited            the tenant's bucket is empty; says when to come back
+    │   │   └── KeyExpired         it was known until some time ago
+    │   ├── RateLimited            the tenant's bucket is empty; says when to come back
+    │   └── QuotaSpent             the key's budget of the day is; says when the next one begins
     ├── BackendError               a model did not answer as it should; the caller can only try again
     │   ├── BackendUnavailable     refused, unreachable, overloaded, or answering with a 5xx
     │   ├── BackendTimeout         silent for longer than allowed
@@ -66,8 +68,20 @@ class NotAuthenticated(UserError):
     """No key was sent, or one that is not known."""
 
 
+class KeyExpired(NotAuthenticated):
+    """The key was good until some time ago."""
+
+
 class RateLimited(UserError):
     """The tenant has spent its share; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class QuotaSpent(UserError):
+    """The key has spent its calls or tokens of the day; `retry_after` is in seconds, until midnight UTC."""
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)

@@ -22,8 +22,10 @@ from programs.errors import (
     BadReply,
     ConfigurationError,
     InvalidRequest,
+    KeyExpired,
     NotAuthenticated,
     NotFound,
+    QuotaSpent,
     RantsError,
     RateLimited,
     StoreError,
@@ -45,7 +47,9 @@ _SHAPES: dict[type[RantsError], Shape] = {
     InvalidRequest: Shape(400, "invalid_request_error"),
     NotFound: Shape(404, "invalid_request_error", "not_found"),
     NotAuthenticated: Shape(401, "invalid_request_error", "invalid_api_key"),
+    KeyExpired: Shape(401, "invalid_request_error", "expired_api_key"),
     RateLimited: Shape(429, "requests", "rate_limit_exceeded"),
+    QuotaSpent: Shape(429, "insufficient_quota", "insufficient_quota"),
     BackendRejected: Shape(400, "invalid_request_error", "backend_rejected"),
     BackendUnavailable: Shape(503, "server_error", "backend_unavailable"),
     BackendTimeout: Shape(504, "server_error", "backend_timeout"),
@@ -53,6 +57,7 @@ _SHAPES: dict[type[RantsError], Shape] = {
     StoreError: Shape(503, "server_error", "storage_error"),
     ConfigurationError: Shape(500, "server_error", "configuration_error"),
 }
+_LONGEST_PATH = 200  # characters that are repeated
 _BUG = Shape(500, "server_error", "internal_error")
 
 
@@ -112,12 +117,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
-        said = f"{request.method} {request.url.path}: {error.detail}"
+        # Not `request.url`: it is made of headers, which may make none.
+        said = f"{request.method} {request.scope['path'][:_LONGEST_PATH]}: {error.detail}"
         return JSONResponse(error_body(said, "invalid_request_error"), error.status_code, error.headers)
 
     @app.exception_handler(Exception)
     async def on_bug(request: Request, error: Exception) -> JSONResponse:
-        logger.error("a bug while answering %s %s", request.method, request.url.path, exc_info=error)
+        logger.error("a bug while answering %s %s", request.method, request.scope["path"], exc_info=error)
         answer = error_response(error)
         # This answer is given outside the middleware that names every other one.
         answer.headers["x-request-id"] = request.state.request_id

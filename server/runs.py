@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 
 import dspy
 
-from programs import RANTS, Message, Sampling, Session, Transcript, Usage
+from programs import RANTS, Backends, Message, Sampling, Session, Transcript, Usage
 from programs.backends import calling
 from programs.errors import BackendTimeout, RantsError
 from programs.events import (
     Event,
     Exploration,
     Heartbeat,
+    Measured,
     RunDone,
     StepDone,
     Stepped,
@@ -33,7 +34,9 @@ from programs.transcript import Tools
 from server.errors import sentence, shape
 from server.gateway import Gateway
 from server.journal import Journal
+from server.logs import bind
 from server.memory import Memory
+from server.metrics import Metrics, RunMeter
 from store import Finished, Run, Store, StoredRun
 
 logger = logging.getLogger("rants")
@@ -46,6 +49,7 @@ class LiveRun:
     Attributes:
         kept: whether it is written down; otherwise only what it cost is.
         tools: what it may do besides saying something.
+        meter: counts it.
         session: the store's, of a run that was written down when it began.
         failure: the error behind a `RunDone` that says `failed`.
         usage: what it has cost so far.
@@ -56,6 +60,7 @@ class LiveRun:
     asked: Run
     kept: bool
     tools: Tools
+    meter: RunMeter
     session: str | None = None
     events: list[Event] = field(default_factory=list)
     failure: BaseException | None = None
@@ -124,14 +129,18 @@ class Runs:
         rants: the loop.
         gateway: on whose behalf tools are executed.
         store: where runs are written down.
+        metrics: counts them.
         timeout: seconds that one run may take.
         heartbeat: seconds of silence after which a run says that it is alive.
     """
 
-    def __init__(self, rants: RANTS, gateway: Gateway, store: Store, *, timeout: float, heartbeat: float) -> None:
+    def __init__(
+        self, rants: RANTS, gateway: Gateway, store: Store, metrics: Metrics, *, timeout: float, heartbeat: float
+    ) -> None:
         self._rants = rants
         self._gateway = gateway
         self._store = store
+        self._metrics = metrics
         self._memory = Memory(store)
         self._timeout = timeout
         self._heartbeat = heartbeat
@@ -156,6 +165,7 @@ class Runs:
             StoreError: it could not be written down, or what was said before could not be read.
         """
         asked = replace(asked, transcript=await self._memory.retell(asked.tenant, asked.transcript))
+        bind(tenant=asked.tenant, run=asked.id)
         begins = asked.background or (kept and tools.gateway)
         session = await self._store.begin(asked) if begins else None
         return self.go_on(asked, sampling, tools, instructions=instructions, kept=kept, session=session)
@@ -173,7 +183,8 @@ class Runs:
     ) -> LiveRun:
         """Drive a run that is written down, in a `session`, or need not be. It takes `recorded` as done."""
         usage = Recorded(recorded).spent.usage
-        run = LiveRun(asked, kept, tools, session, events=told(asked.id, recorded), usage=usage)
+        events = told(asked.id, recorded)
+        run = LiveRun(asked, kept, tools, self._metrics.run(), session, events=events, usage=usage)
         self._alive[asked.tenant, asked.id] = run
         transcript = asked.transcript
         if instructions:
@@ -188,16 +199,25 @@ class Runs:
         """The run, while it is alive and belongs to `tenant`."""
         return self._alive.get((tenant, run_id))
 
+    def bind(self, backends: Backends, *, timeout: float) -> None:
+        """Use other backends, and seconds that one run may take, for the runs that begin from now on."""
+        self._rants.bind(backends)
+        self._timeout = timeout
+
+    async def ended(self) -> None:
+        """Wait for the end of the runs that are alive now."""
+        if tasks := [run.task for run in self._alive.values() if run.task is not None]:
+            await asyncio.wait(tasks)
+
     async def aclose(self) -> None:
         """Cancel what is alive and wait until it is written down. Background runs stay open: the next start goes on."""
         self._closing = True
-        tasks = [run.task for run in self._alive.values() if run.task is not None]
         for run in self._alive.values():
             run.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self.ended()
 
     async def _drive(self, run: LiveRun, session: Session, sampling: Sampling, recorded: Sequence[Trajectory]) -> None:
+        bind(tenant=run.asked.tenant, run=run.asked.id, session=run.session)
         started = time.perf_counter()
         beat = _Heartbeats(run, self._heartbeat)
         journal = Journal(self._store, run.asked, len(recorded), begun=run.session is not None) if run.kept else None
@@ -208,7 +228,9 @@ class Runs:
             beat.stop()
         try:
             await asyncio.gather(*run.audits)
-            await self._write_down(run, done, time.perf_counter() - started, journal)
+            over = time.perf_counter()
+            await self._write_down(run, done, over - started, journal)
+            self._metrics.wrote(time.perf_counter() - over)
         except Exception as error:
             # The client must not believe in an answer that is not there tomorrow.
             if not isinstance(error, RantsError):
@@ -216,6 +238,7 @@ class Runs:
             done = _failed(run, error)
         finally:
             del self._alive[run.asked.tenant, run.asked.id]
+            run.meter.over(done)
         run.append(done)
 
     async def _outcome(
@@ -227,10 +250,11 @@ class Runs:
         journal: Journal | None,
     ) -> RunDone:
         """Run the loop to its end, whatever that is. Nobody sees an event before all before it are written down."""
+        timeout = self._timeout
         try:
-            async with asyncio.timeout(self._timeout) as deadline:
+            async with asyncio.timeout(timeout) as deadline:
                 # dspy would keep every call; a server must not.
-                with dspy.context(trace=None), calling(within=self._timeout):
+                with dspy.context(trace=None), calling(within=timeout):
                     caller = None
                     if run.tools.gateway:
                         offered = frozenset(tool.name for tool in run.tools.gateway)
@@ -249,7 +273,7 @@ class Runs:
         except TimeoutError as error:
             if not deadline.expired():
                 raise
-            late = BackendTimeout(f"The answer took longer than {self._timeout:g} seconds.", backend="generator")
+            late = BackendTimeout(f"The answer took longer than {timeout:g} seconds.", backend="generator")
             late.__cause__ = error
             return _failed(run, late)
         except Exception as error:
@@ -266,6 +290,7 @@ class Runs:
             timeline=timeline(run.events),
             output=(*messages_of(steps), *_unfinished(done, steps)),
             seconds=seconds,
+            key=asked.key,
         )
         self._memory.keep(asked.tenant, finished.output)
         if journal is None:
@@ -300,12 +325,13 @@ class _Heartbeats:
 
 
 async def _take(run: LiveRun, event: Event, journal: Journal | None) -> None:
-    """One event of the loop: charged, written down, and shown to whoever follows."""
+    """One event of the loop: counted, charged, written down, and shown to whoever follows."""
+    run.meter.happened(event)
     if isinstance(event, Trajectory):
         run.usage += event.usage
         if journal is not None:
             journal.add(event)
-    if isinstance(event, Exploration):
+    if isinstance(event, Exploration | Measured):
         return
     # Nobody sees an event, and no tool is executed, before all that came before is written down.
     if journal is not None:
