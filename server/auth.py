@@ -22,7 +22,8 @@ from store import DAY, Key, Store
 OPEN = frozenset(
     {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
 )
-"""What is answered without a key: whether the process lives and can serve, and what is in the source anyway; `/metrics` asks for a key of its own."""
+"""What is answered without a tenant's key: whether the process lives and can serve, and what is in the source anyway.
+`/metrics` asks for a key of its own."""
 
 
 class Gatekeeper:

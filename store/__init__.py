@@ -6,8 +6,8 @@ async with await Store.open(StateSettings()) as store:
 """
 
 from store.keys import DAY, Key
-from store.runs import Finished, Run, Status, StoredRun
+from store.runs import Finished, Run, Status, StoredRun, StoredSession
 from store.settings import StateSettings
 from store.store import Store
 
-__all__ = ["DAY", "Finished", "Key", "Run", "StateSettings", "Status", "Store", "StoredRun"]
+__all__ = ["DAY", "Finished", "Key", "Run", "StateSettings", "Status", "Store", "StoredRun", "StoredSession"]

@@ -195,15 +195,16 @@ def trajectory(db: Database, tenant: str, run_id: str) -> list[Trajectory]:
 def read(db: Database, tenant: str, run_id: str) -> StoredRun | None:
     """Find the run."""
     found = row(db, statements.RUN, {"tenant": tenant, "id": run_id})
-    return _stored(found) if found else None
+    return stored(found) if found else None
 
 
 def unfinished(db: Database) -> list[StoredRun]:
     """Find the runs of all tenants that have not ended, oldest first."""
-    return [_stored(found) for found in rows(db, statements.UNFINISHED_RUNS, {})]
+    return [stored(found) for found in rows(db, statements.UNFINISHED_RUNS, {})]
 
 
-def _stored(found: Found) -> StoredRun:
+def stored(found: Found) -> StoredRun:
+    """Make a run of a row of what is `STORED`."""
     values: Values = dict(zip(statements.STORED, found, strict=True))
     values["usage"] = Usage.model_validate({name: values.pop(name) for name in COST})
     values["background"] = bool(values["background"])

@@ -20,8 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
 from tests.support import MODEL, ServerProcess, eventually, running
 
-KEY = "key-of-ada-4711"
-METRICS_KEY = "key-of-prometheus"
+KEY = "key-of-ada-0123456789abcdef"
+METRICS_KEY = "key-of-prometheus-0123456789"
 PROMPT = "My secret is 4711."
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -160,11 +160,7 @@ def test_what_goes_wrong_is_counted_by_its_kind(ada: httpx2.Client, backend: Scr
     before = counts(ada)
     assert ask(ada).status_code == 503
     more = counts(ada).since(before)
-    assert (
-        after("rants_model_calls_total", "generator", "scripted", "BackendUnavailable")
-        - before("rants_model_calls_total", "generator", "scripted", "BackendUnavailable")
-        == 1
-    )
+    assert more("rants_model_calls_total", "generator", "scripted", "BackendUnavailable") == 1
     assert more("rants_runs_total", "failed") == 1
     assert more("rants_runs_in_flight") == 0
 
@@ -175,11 +171,7 @@ def test_what_is_explored_is_counted(ada: httpx2.Client, backend: ScriptedBacken
     assert ask(ada, "Nothing of note. " * 3000).json()["choices"][0]["message"]["content"] == "4711"
     more = counts(ada).since(before)
     assert more("rants_environment_starts_total", "ok") == 1
-    assert (
-        after("rants_model_calls_total", "code_interpreter", "scripted", "ok")
-        - before("rants_model_calls_total", "code_interpreter", "scripted", "ok")
-        == 1
-    )
+    assert more("rants_model_calls_total", "code_interpreter", "scripted", "ok") == 1
 
 
 def test_a_gateway_tool_is_counted(ada: httpx2.Client, backend: ScriptedBackend) -> None:
@@ -191,10 +183,7 @@ def test_a_gateway_tool_is_counted(ada: httpx2.Client, backend: ScriptedBackend)
     assert said["status"] == "completed"
     more = counts(ada).since(before)
     assert more("rants_tool_runs_total", "ls", "ok") == 1
-    assert (
-        after("rants_tool_run_duration_seconds_count", "ls") - before("rants_tool_run_duration_seconds_count", "ls")
-        == 1
-    )
+    assert more("rants_tool_run_duration_seconds_count", "ls") == 1
 
 
 def test_labels_have_few_values_whatever_is_asked(ada: httpx2.Client) -> None:
@@ -277,7 +266,7 @@ def test_no_key_no_header_and_no_prompt_is_ever_logged(
 ) -> None:
     ask(ada)
     ask(ada, temperature=PROMPT)
-    ask(ada, headers={"Authorization": "Bearer wrong-key-4711"})
+    ask(ada, headers={"Authorization": "Bearer wrong-key-of-4711-0123456789"})
     ada.get(f"/v1/responses/{PROMPT}?starting_after={PROMPT}")
     backend.script = in_turn(Reply(status=400, error={"message": PROMPT}))
     ask(ada, headers={"x-request-id": "the-last"})
@@ -286,6 +275,7 @@ def test_no_key_no_header_and_no_prompt_is_ever_logged(
         assert secret not in seen.log
 
 
+@pytest.mark.slow
 def test_worker_processes_add_up_what_they_count(tmp_path: Path) -> None:
     """Each has its own counts; whichever is asked tells the sum, without the gauges of those that have ended."""
     program = """
