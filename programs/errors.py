@@ -7,8 +7,8 @@
     │   ├── NotFound               no such model, response or session
     │   ├── NotAuthenticated       no key, or one that is not known
     │   │   └── KeyExpired         it was known until some time ago
-    │   └── RateLimited            the tenant's bucket is empty; says when to come back
-    │       └── QuotaSpent         the key's budget of the day is spent
+    │   ├── RateLimited            the tenant's bucket is empty; says when to come back
+    │   └── QuotaSpent             the key's budget of the day is; says when the next one begins
     ├── BackendError               a model did not answer as it should; the caller can only try again
     │   ├── BackendUnavailable     refused, unreachable, overloaded, or answering with a 5xx
     │   ├── BackendTimeout         silent for longer than allowed
@@ -80,8 +80,12 @@ class RateLimited(UserError):
         self.retry_after = retry_after
 
 
-class QuotaSpent(RateLimited):
-    """The key has spent its calls or tokens of the day; `retry_after` is the time until midnight UTC."""
+class QuotaSpent(UserError):
+    """The key has spent its calls or tokens of the day; `retry_after` is in seconds, until midnight UTC."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class BackendError(RantsError):

@@ -21,6 +21,7 @@ from server.life import Life
 from server.metrics import Metrics
 from server.reloading import reload
 from server.requests import Requests
+from server.retention import retain
 from server.runs import Runs
 from server.settings import Settings
 from server.sse import ClientGone
@@ -67,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 heartbeat=configured.server.keep_alive_seconds,
             )
             warming = asyncio.create_task(_warm(backends, rants.environment))
+            forgetting = asyncio.create_task(retain(store, configured.state))
             await responses.go_on(state.runs, store)
             drain = configured.server.drain_seconds
             try:
@@ -74,9 +76,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                     yield
             finally:
                 await state.runs.aclose()
-                warming.cancel()
-                with suppress(asyncio.CancelledError):
-                    await warming
+                for task in (warming, forgetting):
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
                 await state.backends.aclose()
                 await traces.aclose()
 

@@ -22,8 +22,10 @@ from store import DAY, Key, Store
 OPEN = frozenset(
     {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
 )
-"""What is answered without a tenant's key: whether the process lives and can serve, and what is in the source anyway.
-`/metrics` asks for a key of its own."""
+"""What is answered without a key: whether the process lives and can serve, and what is in the source anyway.
+
+`/metrics` asks for a key of its own.
+"""
 
 
 class Gatekeeper:
@@ -75,7 +77,7 @@ class Gatekeeper:
         await self._keyring.used(made)
         return grant
 
-    async def charge(self, grant: Grant) -> None:
+    async def count_call(self, grant: Grant) -> None:
         """Count one more run of the key's day. What is begun within the budget may finish.
 
         Raises:
@@ -180,21 +182,22 @@ def _sent(headers: Headers) -> str | None:
     return (token.strip() if scheme.lower() == "bearer" else None) or headers.get("x-api-key")
 
 
-async def _grant(request: Request) -> Grant:
+async def grant_of(request: Request) -> Grant:
+    """What the key of the request allows: `Authenticate` has left it there."""
     grant: Grant = request.state.grant
     return grant
 
 
-async def _tenant(grant: Annotated[Grant, Depends(_grant)]) -> str:
+async def _tenant(grant: Annotated[Grant, Depends(grant_of)]) -> str:
     return grant.tenant
 
 
-async def _admitted(request: Request, grant: Annotated[Grant, Depends(_grant)]) -> Grant:
+async def _admitted(request: Request, grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
     request.app.state.gatekeeper.spend(grant.tenant)
     return grant
 
 
-Granted = Annotated[Grant, Depends(_grant)]
+Granted = Annotated[Grant, Depends(grant_of)]
 """What the key of a request allows that costs nothing."""
 
 Tenant = Annotated[str, Depends(_tenant)]
@@ -204,7 +207,7 @@ Admitted = Annotated[Grant, Depends(_admitted)]
 """What the key of a request allows that counts against its limits."""
 
 
-async def charge(request: Request, grant: Grant) -> None:
-    """Count the run that is about to begin against its key's day; see `Gatekeeper.charge`."""
+async def count_call(request: Request, grant: Grant) -> None:
+    """Count the run that is about to begin as one of its key's day; see `Gatekeeper.count_call`."""
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
-    await gatekeeper.charge(grant)
+    await gatekeeper.count_call(grant)

@@ -31,7 +31,7 @@ from programs import Message, Sampling, Transcript, Usage
 from programs.errors import BackendUnavailable, InvalidRequest
 from programs.events import Heartbeat, RunDone, StepDone, TextDelta
 from programs.transcript import ToolCall
-from server.auth import Admitted, charge
+from server.auth import Admitted, count_call
 from server.body import JSONRoute
 from server.errors import error_body, sentence, shape
 from server.openapi import answers
@@ -190,7 +190,7 @@ async def create(request: Request, body: ChatRequest, grant: Admitted) -> Respon
         key=grant.key,
         transcript=body.transcript(sees=request.app.state.sees),
     )
-    await charge(request, grant)
+    await count_call(request, grant)
     run = await runs.start(asked, body.sampling(), tools, kept=body.store is not False)
     try:
         if body.stream:

@@ -22,7 +22,7 @@ from programs.events import Event, RunDone
 from programs.recorded import Recorded
 from programs.schemas import deeper_than
 from programs.transcript import Tools
-from server.auth import Admitted, Tenant, charge
+from server.auth import Admitted, Tenant, count_call
 from server.body import JSONRoute
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint
 from server.gateway import Gateway
@@ -174,7 +174,7 @@ async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> R
         **({"tools": tools.model_dump(mode="json")} if body.background else {}),
     }
     conversation = await _conversation(request, body, grant.tenant)
-    await charge(request, grant)
+    await count_call(request, grant)
     run = await _runs(request).start(
         Run(
             id=f"{_PREFIX}{uuid.uuid4().hex}",

@@ -11,7 +11,7 @@ from programs.errors import StoreError
 from programs.events import Trajectory
 from programs.tools import Execution
 from programs.transcript import Message, Transcript
-from store import jobs, keys, sessions
+from store import jobs, keys, retention, sessions
 from store.database import migrate
 from store.keys import Key
 from store.runs import Finished, Run, StoredRun, StoredSession
@@ -151,6 +151,13 @@ class Store:
     async def runs_of(self, tenant: str, session_id: str) -> list[StoredRun]:
         """Give the runs of a session, oldest first."""
         return await self._readers.do(lambda db: sessions.runs(db, tenant, session_id))
+
+    async def expire(self, before: float) -> bool:
+        """Remove some of the runs of all tenants that ended before that time, then what was audited before it.
+
+        Gives whether there are more.
+        """
+        return await self._writer.do(lambda db: retention.expire(db, before))
 
     async def unfinished(self) -> list[StoredRun]:
         """Give the runs of all tenants that have not ended, oldest first: after a crash, those that it cut off."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
+from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -26,6 +27,7 @@ app = typer.Typer(no_args_is_help=True, help="Look into conversations: list, sho
 out = Console(highlight=False, soft_wrap=True)
 
 _SHOWN = 2000  # characters of a message
+_WIDEST = 400  # characters of a line of the table
 
 SessionId = Annotated[str, typer.Argument(metavar="ID", help="As `rants sessions list` shows it.")]
 Whose = Annotated[str | None, typer.Option(help="Whose sessions.")]
@@ -45,14 +47,17 @@ def list_sessions(
     if as_json:
         print(json.dumps([_values(session) for session in found], indent=2))
         return
-    # Ids are there to be copied: other columns are cut first.
-    ids = Column("id", no_wrap=True, min_width=max((len(session.id) for session in found), default=0))
-    table = Table(ids, "tenant", "last used", "turns", "messages", "tokens", "state", box=None, pad_edge=False)
+    table = Table("id", "tenant", "last used", "turns", "messages", "tokens", "state", box=None, pad_edge=False)
     for session in found:
         numbers = (session.runs, session.messages, session.usage.prompt + session.usage.completion)
         cells = (session.id, session.tenant, _date(session.updated_at), *(f"{number:,}" for number in numbers))
         table.add_row(*map(_text, (*cells, session.status or "-")))
-    out.print(table if found else "There are none yet.")
+    if not found:
+        out.print("There are none yet.")
+        return
+    # Ids are there to be copied: a narrow terminal may break a line, but nothing is cut.
+    width = Measurement.get(out, out.options.update(max_width=_WIDEST), table).maximum
+    Console(highlight=False, width=max(width, out.width)).print(table)
 
 
 @app.command()
