@@ -82,11 +82,11 @@ def test_the_queue_is_counted() -> None:
     metrics.queued(1)
     metrics.queued(-1)
     metrics.waited(0.2)
-    metrics.rejected("queue_full")
+    metrics.rejected("queue")
     found = counted(metrics)
     assert found["rants_queue_length",] == 1
     assert found["rants_queue_wait_seconds_sum",] == 0.2
-    assert found["rants_rejections_total", "queue_full"] == 1
+    assert found["rants_rejections_total", "queue"] == 1
 
 
 def test_two_in_one_process_count_apart() -> None:
