@@ -19,6 +19,7 @@ from store.tables import (
     COST,
     ENDING,
     EXECUTION,
+    TOLD,
     audit,
     bucket,
     call,
@@ -196,6 +197,13 @@ _moved = {"key": fn.COALESCE(session.key, given("key")), "head": fn.COALESCE(giv
 MOVE_SESSION = Statement(_update(session, "updated_at", **_moved).where(*_own(session, **BY_ID)))
 DROP_SESSION = Statement(session.delete().where(*_own(session, **BY_ID), _unused(run, session=session.id)))
 
+_sessions = session.select(session.tenant, *(getattr(session, name) for name in TOLD))
+_newest_first = _sessions.order_by(session.updated_at.desc(), session.id).limit(given("limit"))
+SESSIONS = Statement(_newest_first)
+SESSIONS_OF_TENANT = Statement(_newest_first.where(*_own(session)))
+SESSIONS_BY_ID = Statement(_sessions.where(session.id == given("id")).order_by(session.tenant))
+LENGTH = Statement(prefix.select(prefix.length).where(*_own(prefix, digest=given("head"))))
+
 # Runs and what they cost.
 
 STORED = tuple(name for name in ("tenant", *BEGINNING, *ENDING) if name not in {"input", "output"})
@@ -211,6 +219,13 @@ OPEN_RUN = Statement(
 )
 END_RUN = Statement(_update(run, "output", "status", *ENDING).where(*_own(run, **BY_ID)))
 RUN = Statement(_stored.where(*_own(run, **BY_ID)))
+RUNS_OF_SESSION = Statement(_stored.where(*_own(run, session=given("id"))).order_by(run.created_at))
+# The newest run of a session comes first.
+COSTS_OF_SESSION = Statement(
+    run.select(run.status, *(getattr(run, name) for name in COST))
+    .where(*_own(run, session=given("id")))
+    .order_by(run.created_at.desc())
+)
 UNFINISHED_RUNS = Statement(_stored.where(run.completed_at.is_null()).order_by(run.created_at))
 RUN_HEADS = Statement(run.select(run.input, run.output).where(*_own(run, **BY_ID)))
 DROP_RUN = Statement(run.delete().where(*_own(run, **BY_ID)).returning(run.session, run.output))
