@@ -267,11 +267,39 @@ def gateway(
     requests: Annotated[int, typer.Option(min=1, help="Over which the memory is watched.")] = 10_000,
     rounds: Annotated[int, typer.Option(min=1, help="How often everything else is measured.")] = 5,
     sample: Annotated[int, typer.Option(min=1, help="Requests in each measurement.")] = 300,
+    litellm: Annotated[bool, typer.Option(help="Have uv fetch LiteLLM's proxy, and measure it too.")] = True,
 ) -> None:
     """Compare RANTS with a bare passthrough: latency, requests a second, first token, memory. Takes minutes."""
     from evals import performance
 
-    asyncio.run(performance.gateway(requests=requests, rounds=rounds, sample=sample))
+    asyncio.run(performance.gateway(requests=requests, rounds=rounds, sample=sample, litellm=litellm))
+
+
+@bench.command()
+def crowd(streams: Annotated[int, typer.Option(min=1, help="At once.")] = 1000) -> None:
+    """Hold many streams open at once, and see a modest tenant beside a greedy one. Takes minutes."""
+    from evals import performance
+
+    asyncio.run(performance.crowd(streams=streams))
+
+
+@bench.command()
+def chaos(
+    url: Annotated[str, typer.Argument(help="An empty PostgreSQL database, as state.url takes it.")],
+    seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 300,
+) -> None:
+    """Kill one of three gateways every few seconds, and see that nothing is lost or done twice."""
+    from evals import performance
+
+    asyncio.run(performance.chaos(url, seconds=seconds))
+
+
+@bench.command()
+def soak(minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 30) -> None:
+    """Have clients come, go and hang up at random, and see that nothing is left of them."""
+    from evals import performance
+
+    asyncio.run(performance.soak(minutes=minutes))
 
 
 @bench.command()
