@@ -229,6 +229,7 @@ def transcript(db: Database, tenant: str, run_id: str, *, output: bool) -> Trans
 
 def delete(db: Database, tenant: str, run_id: str) -> bool:
     """Remove the run and what only it referred to."""
+    db.one_at_a_time(tenant)  # else two would leave to each other what both have referred to
     dropped = row(db, statements.DROP_RUN, {"tenant": tenant, "id": run_id})
     if dropped is None:
         return False

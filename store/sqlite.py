@@ -62,6 +62,9 @@ class Sqlite(pw.SqliteDatabase):
             else:
                 return
 
+    def one_at_a_time(self, tenant: str) -> None:
+        """See that nobody else is at work for the tenant: so it is for everybody who writes."""
+
     def begin_jobs(self) -> None:
         """Begin a transaction for jobs."""
         self.begin("DEFERRED" if self._read_only else "IMMEDIATE")
