@@ -62,8 +62,8 @@ class Sqlite(pw.SqliteDatabase):
             else:
                 return
 
-    def one_at_a_time(self, tenant: str) -> None:
-        """See that nobody else is at work for the tenant: so it is for everybody who writes."""
+    def one_at_a_time(self, work: str) -> None:
+        """See that nobody else does this work meanwhile: whoever writes is alone anyway."""
 
     def begin_jobs(self) -> None:
         """Begin a transaction for jobs."""
