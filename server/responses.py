@@ -22,9 +22,10 @@ from programs.errors import InvalidRequest, NotFound
 from programs.events import Event
 from programs.schemas import deeper_than
 from server import elsewhere
-from server.auth import Admitted, Tenant, charge
+from server.auth import Granted, Tenant, count_call
 from server.body import JSONRoute
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint
+from server.door import Charged, Door
 from server.gateway import Gateway
 from server.items import items_of, read_input, word
 from server.openapi import answers
@@ -38,6 +39,7 @@ from server.wire import InputItems, ResponseAnswer, ResponseDeleted
 from store import Run, Store, StoredRun
 
 router = APIRouter(route_class=JSONRoute)
+_starting = APIRouter(route_class=Door)
 
 _PREFIX = "resp_"
 _DEEPEST = 128  # levels of what a response repeats of its request
@@ -145,12 +147,12 @@ class ResponsesRequest(Wire):
         }
 
 
-@router.post(
+@_starting.post(
     "/v1/responses",
     response_model=None,
     responses=answers(ResponseAnswer, 400, 401, 404, 413, 415, 429, 502, 503, 504, stream=True),
 )
-async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> Response:
+async def create(request: Request, body: ResponsesRequest, grant: Granted, cost: Charged) -> Response:
     """Answer, whole or streamed, now or in the background."""
     name: str = request.app.state.settings.rlm.rants_one.name
     served(request, grant, body.model if body.model is not None else name)
@@ -174,7 +176,7 @@ async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> R
         **({"tools": tools.model_dump(mode="json")} if body.background else {}),
     }
     conversation = await _conversation(request, body, grant.tenant)
-    await charge(request, grant)
+    await count_call(request, grant)
     run = await _runs(request).start(
         Run(
             id=f"{_PREFIX}{uuid.uuid4().hex}",
@@ -190,6 +192,7 @@ async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> R
         ),
         sampling,
         tools,
+        cost,
         instructions=body.instructions,
         kept=body.store is not False,
     )
@@ -206,6 +209,9 @@ async def create(request: Request, body: ResponsesRequest, grant: Admitted) -> R
         run.cancel()
         raise
     return _object(whole(run.asked, run.events))
+
+
+router.include_router(_starting)
 
 
 @router.get(

@@ -19,7 +19,9 @@ from store.tables import (
     COST,
     ENDING,
     EXECUTION,
+    TOLD,
     audit,
+    bucket,
     call,
     daily,
     event,
@@ -195,6 +197,13 @@ _moved = {"key": fn.COALESCE(session.key, given("key")), "head": fn.COALESCE(giv
 MOVE_SESSION = Statement(_update(session, "updated_at", **_moved).where(*_own(session, **BY_ID)))
 DROP_SESSION = Statement(session.delete().where(*_own(session, **BY_ID), _unused(run, session=session.id)))
 
+_sessions = session.select(session.tenant, *(getattr(session, name) for name in TOLD))
+_newest_first = _sessions.order_by(session.updated_at.desc(), session.id).limit(given("limit"))
+SESSIONS = Statement(_newest_first)
+SESSIONS_OF_TENANT = Statement(_newest_first.where(*_own(session)))
+SESSIONS_BY_ID = Statement(_sessions.where(session.id == given("id")).order_by(session.tenant))
+LENGTH = Statement(prefix.select(prefix.length).where(*_own(prefix, digest=given("head"))))
+
 # Runs and what they cost.
 
 STORED = tuple(name for name in ("tenant", *BEGINNING, *ENDING) if name not in {"input", "output"})
@@ -210,6 +219,13 @@ OPEN_RUN = Statement(
 )
 END_RUN = Statement(_update(run, "output", "status", *ENDING).where(*_own(run, **BY_ID)))
 RUN = Statement(_stored.where(*_own(run, **BY_ID)))
+RUNS_OF_SESSION = Statement(_stored.where(*_own(run, session=given("id"))).order_by(run.created_at))
+# The newest run of a session comes first.
+COSTS_OF_SESSION = Statement(
+    run.select(run.status, *(getattr(run, name) for name in COST))
+    .where(*_own(run, session=given("id")))
+    .order_by(run.created_at.desc())
+)
 UNFINISHED_RUNS = Statement(_stored.where(run.completed_at.is_null()).order_by(run.created_at))
 RUN_HEADS = Statement(run.select(run.input, run.output).where(*_own(run, **BY_ID)))
 DROP_RUN = Statement(run.delete().where(*_own(run, **BY_ID)).returning(run.session, run.output))
@@ -270,3 +286,12 @@ SET_TODOS = Statement(
         conflict_target=(todo.tenant, todo.session), update={todo.body: given("body")}
     )
 )
+
+# Token buckets. The conflict changes nothing: it locks the row, and has it given back, also where it was there before.
+
+LOCK_BUCKET = Statement(
+    _insert(bucket, "name", "level", "at")
+    .on_conflict(conflict_target=(bucket.tenant, bucket.name), update={bucket.level: bucket.level})
+    .returning(bucket.level, bucket.at)
+)
+SET_BUCKET = Statement(_update(bucket, "level", "at").where(*_own(bucket, name=given("name"))))

@@ -14,12 +14,13 @@ from programs.errors import StoreError
 from programs.events import Trajectory
 from programs.tools import Execution
 from programs.transcript import Message, Transcript
-from store import jobs, keys, leases
+from store import jobs, keys, leases, retention, sessions
+from store.buckets import Draw, Drawn, draw_kept
 from store.database import Database, migrate
 from store.keys import Key
 from store.leases import Beat
 from store.processes import process
-from store.runs import Finished, Run, StoredRun
+from store.runs import Finished, Run, StoredRun, StoredSession
 from store.settings import StateSettings
 from store.threads import Threads
 
@@ -55,6 +56,17 @@ class Store:
         store = cls(Threads(settings, "writer", writers), Threads(settings, "reader", readers))
         await store.beat()
         return store
+
+    @classmethod
+    async def look(cls, settings: StateSettings) -> Self:
+        """Open a database that is there, only to read it, also while servers use it. Writing methods raise StoreError.
+
+        Raises StoreError where there is none, or it cannot be opened.
+        """
+        if (file := settings.file) is not None and not await asyncio.to_thread(file.exists):
+            raise StoreError(f"There is no database at {file}: nothing has been kept yet, or it lies elsewhere.")
+        readers = Threads(settings, "reader", _SQLITE_READERS)
+        return cls(readers, readers)
 
     async def close(self) -> None:
         """Finish what is being written, and close. After that every method raises StoreError.
@@ -151,9 +163,35 @@ class Store:
         """
         return await self._writer.do(lambda db: jobs.delete(db, tenant, run_id))
 
+    async def sessions(self, tenant: str | None = None, limit: int = 20) -> list[StoredSession]:
+        """Give the sessions that were last used, newest first, of one tenant or of all: for operators."""
+        return await self._readers.do(lambda db: sessions.newest(db, tenant, limit))
+
+    async def sessions_of(self, session_id: str) -> list[StoredSession]:
+        """Give the sessions of that id, whosever they are: for operators."""
+        return await self._readers.do(lambda db: sessions.by_id(db, session_id))
+
+    async def runs_of(self, tenant: str, session_id: str) -> list[StoredRun]:
+        """Give the runs of a session, oldest first."""
+        return await self._readers.do(lambda db: sessions.runs(db, tenant, session_id))
+
+    async def expire(self, before: float) -> bool:
+        """Remove some of the runs of all tenants that ended before that time, then what was audited before it.
+
+        Gives whether there are more.
+        """
+        return await self._writer.do(lambda db: retention.expire(db, before))
+
     async def unfinished(self) -> list[StoredRun]:
         """Give the runs of all tenants that have not ended, oldest first: after a crash, those that it cut off."""
         return await self._readers.do(jobs.unfinished)
+
+    async def draw(self, tenant: str, draws: Sequence[Draw], *, debt: bool = False) -> Drawn:
+        """Take the amounts out of the tenant's token buckets, all or none; with `debt` also what is not there yet.
+
+        All processes that use the database share them.
+        """
+        return await self._writer.do(lambda db: draw_kept(db, tenant, draws, debt=debt))
 
     async def beat(self) -> Beat:
         """Say that this worker lives, and learn which runs are its own and which of them are to be cancelled."""

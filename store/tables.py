@@ -36,6 +36,9 @@ prefix = _table("prefix", "digest", "parent", "message", "length")
 # The key is the client's own name for it, the head the digest of the newest prefix that a run of it left.
 session = _table("session", "id", "key", "parent", "depth", "head", "created_at", "updated_at")
 
+TOLD = ("id", "key", "head", "created_at", "updated_at")
+"""What is told of a session."""
+
 # Input is the digest of the transcript that it was given; output that of the one it left, until then the same. Request,
 # steps and timeline are JSON.
 # The key is the public id of the API key that asked for it, the owner the worker that drives it until it has ended.
@@ -70,3 +73,6 @@ key = _table("key", *KEY)
 
 # What a key has spent of a day, counted from the epoch: one row, so that nobody has to add up `usage`.
 daily = _table("daily", "key", "day", "calls", "tokens")
+
+# How much is in a token bucket of a tenant, and when that was.
+bucket = _table("bucket", "name", "level", "at")
