@@ -211,12 +211,15 @@ async def _doctor(settings: Settings) -> bool:
             out.print(f"[red]no[/red]   {escape(what)}: {escape(error)}\n     {escape(mend)}")
 
     path = settings.state.place
+    mend = "Set state.sqlite_path (RANTS_STATE__SQLITE_PATH) to a file you can write."
+    if settings.state.file is None:
+        mend = "Correct state.url (RANTS_STATE__URL), or mend PostgreSQL."
     try:
         async with await Store.open(settings.state) as store:
             await store.check()
         say(f"database {path}", None, "")
     except RantsError as error:
-        say(f"database {path}", str(error), "Set state.sqlite_path (RANTS_STATE__SQLITE_PATH) to a file you can write.")
+        say(f"database {path}", str(error), mend)
     environment = shared(settings.rlm.rants_one.environment)
     try:
         await environment.start()

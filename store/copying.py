@@ -111,8 +111,9 @@ def _write(db: Database, table: str, columns: list[str], rows: Iterator[tuple[An
 def _go_on_counting(db: Postgres, table: str, columns: list[str]) -> None:
     """Have PostgreSQL number new rows from where the copied ones end."""
     for column in columns:
-        counter = f"pg_get_serial_sequence('\"{table}\"', '{column}')"
-        _run(db, f'SELECT setval({counter}, max("{column}")) FROM "{table}" HAVING {counter} IS NOT NULL')  # noqa: S608
+        ((counter,),) = _run(db, f"SELECT pg_get_serial_sequence('\"{table}\"', '{column}')").fetchall()
+        if counter is not None:
+            _run(db, f'SELECT setval(\'{counter}\', max("{column}")) FROM "{table}"')  # noqa: S608
 
 
 def _names(columns: list[str]) -> str:

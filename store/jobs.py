@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
@@ -26,6 +27,8 @@ _STEPS = TypeAdapter(tuple[Annotated[Stepped, Field(discriminator="kind")], ...]
 _NUMBERS = TypeAdapter(tuple[int, ...])
 _EVENT: TypeAdapter[Trajectory] = TypeAdapter(Annotated[Trajectory, Field(discriminator="kind")])
 
+_LONGEST_KEY = 500  # characters of a session's, which may stand in an index of PostgreSQL
+
 _NOT_ENDED: Values = {
     "completed_at": None,
     "text": "",
@@ -39,6 +42,8 @@ _NOT_ENDED: Values = {
 
 def begin(db: Database, run: Run, finished: Finished | None = None, *, owner: str | None = None) -> str:
     """Add the run and its transcript, and how it has ended already or who drives it. Gives its session."""
+    if run.session_key is not None and len(run.session_key) > _LONGEST_KEY:
+        run = replace(run, session_key=hashlib.blake2b(run.session_key.encode(), digest_size=32).hexdigest())
     messages, digests = run.transcript.messages, run.transcript.prefixes
     output = finished.output if finished else ()
     session, head = _named_session(db, run)
@@ -229,6 +234,7 @@ def transcript(db: Database, tenant: str, run_id: str, *, output: bool) -> Trans
 
 def delete(db: Database, tenant: str, run_id: str) -> bool:
     """Remove the run and what only it referred to."""
+    db.one_at_a_time(f"delete {tenant}")  # else two would leave to each other what both have referred to
     dropped = row(db, statements.DROP_RUN, {"tenant": tenant, "id": run_id})
     if dropped is None:
         return False

@@ -58,6 +58,7 @@ def own(found: Found | None, worker: str, run_id: str) -> None:
 
 def take_over(db: Database, worker: str, silent_for: float) -> Sequence[Found]:
     """Claim the runs that no living worker owns; gives them as `statements.STORED` lists their columns."""
+    db.one_at_a_time("take over")
     for other, process, seen_at, silent in rows(db, statements.WORKERS, {}):
         if other != worker and (silent > silent_for or has_ended(process)):
             # Unless it has beaten since.
