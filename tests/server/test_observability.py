@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
 from tests.support import MODEL, ServerProcess, eventually, running
 
-KEY = "key-of-ada-4711"
+KEY = "key-of-ada-4711-0123456789"
 METRICS_KEY = "key-of-prometheus"
 PROMPT = "My secret is 4711."
 TRACE = "0af7651916cd43dd8448eb211c80319c"
