@@ -117,7 +117,7 @@ class _Connection(asyncio.Protocol):
 _numbers = count()
 
 
-def _request(port: int, *, stream: bool) -> bytes:
+def _request(port: int, *, stream: bool, key: str | None) -> bytes:
     """A conversation that nobody has had before."""
     body = json.dumps(
         {
@@ -131,13 +131,14 @@ def _request(port: int, *, stream: bool) -> bytes:
     ).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        f"{f'Authorization: Bearer {key}\r\n' if key else ''}\r\n"
     )
     return head.encode() + body
 
 
-async def load(port: int, *, clients: int, requests: int, stream: bool) -> Load:
-    """Have `clients` send `requests` together, each the next one as soon as its last is answered.
+async def load(port: int, *, clients: int, requests: int, stream: bool, key: str | None = None) -> Load:
+    """Have `clients` send `requests` together, each the next one as soon as its last is answered, with an API `key`.
 
     Raises:
         WrongReply: an answer is not what the stub said.
@@ -150,7 +151,7 @@ async def load(port: int, *, clients: int, requests: int, stream: bool) -> Load:
 
     async def client(connection: _Connection) -> None:
         for _ in left:
-            replies.append(await connection.ask(_request(port, stream=stream), stream=stream))
+            replies.append(await connection.ask(_request(port, stream=stream, key=key), stream=stream))
 
     start = time.perf_counter()
     try:
