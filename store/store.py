@@ -218,6 +218,10 @@ class Store:
         """Give the API keys of all tenants, oldest first, with those that have expired or been revoked."""
         return await self._readers.do(keys.listed)
 
+    async def count_keys(self) -> tuple[int, int]:
+        """Count the API keys, and those that are revoked. While both are as before, `keys` allows what it did."""
+        return await self._readers.do(keys.counted)
+
     async def revoke_key(self, key_id: str, at: float) -> Key | None:
         """Take an API key back. Gives it as it is then, or None if there is none of that id."""
         return await self._writer.do(lambda db: keys.revoke(db, key_id, at))
