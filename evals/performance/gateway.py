@@ -1,8 +1,8 @@
 """RANTS beside the least that a gateway can be, over the same stub that answers at once.
 
 Both run in processes of their own under the same uvicorn, RANTS with its store, asking for a key, and counting requests
-and tokens. They take turns, in another order each round, and each round gives its own ratios: what else the machine does
-falls on both. Printed are the medians over the rounds.
+and tokens. They take turns, in another order each round, and each round gives its own ratios: what else the machine
+does falls on both. Printed are the medians over the rounds.
 """
 
 from __future__ import annotations
