@@ -7,8 +7,8 @@
     │   ├── NotFound               no such model, response or session
     │   ├── NotAuthenticated       no key, or one that is not known
     │   │   └── KeyExpired         it was known until some time ago
-    │   └── RateLimited            the tenant's bucket is empty; says when to come back
-    │       └── QuotaSpent         the key's budget of the day is spent
+    │   ├── RateLimited            the tenant's bucket is empty; says when to come back
+    │   └── QuotaSpent             the key's budget of the day is; says when the next one begins
     ├── BackendError               a model did not answer as it should; the caller can only try again
     │   ├── BackendUnavailable     refused, unreachable, overloaded, or answering with a 5xx
     │   ├── BackendTimeout         silent for longer than allowed
@@ -17,7 +17,8 @@
     ├── ToolFailed                 a gateway tool could not do what a call asks; the model reads why
     ├── BudgetSpent                the run may spend no more; the loop turns it into the end of the run
     ├── Overloaded                 this process has as much to do as it can take on; says when to come back
-    ├── StoreError                 the database is full, locked or read-only
+    ├── StoreError                 the database is full, locked, read-only or out of reach
+    ├── LeaseLost                  another process has taken over the run, so this one writes no more of it
     └── ConfigurationError         the operator can fix it: a key, a file, a missing model
 
 Anything else that escapes is a bug of ours. Nothing here knows HTTP: `server.errors` says which status each one gets.
@@ -88,8 +89,12 @@ class RateLimited(UserError):
         self.what = what
 
 
-class QuotaSpent(RateLimited):
-    """The key has spent its calls or tokens of the day; `retry_after` is the time until midnight UTC."""
+class QuotaSpent(UserError):
+    """The key has spent its calls or tokens of the day; `retry_after` is in seconds, until midnight UTC."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class BackendError(RantsError):
@@ -148,6 +153,10 @@ class Overloaded(RantsError):
 
 class StoreError(RantsError):
     """The database could not be read or written; nothing was half-written."""
+
+
+class LeaseLost(RantsError):
+    """Another process has taken over the run. What this one wanted to write of it was not written."""
 
 
 class ConfigurationError(RantsError):

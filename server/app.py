@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
@@ -16,22 +14,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from programs import RANTS, Backends
 from programs.environment import Environment, EnvironmentUnavailable
-from server import chat, errors, health, responses, served
+from server import chat, errors, health, metrics, openapi, responses, served
 from server.admission import Admission
 from server.auth import Authenticate, Gatekeeper
 from server.gateway import Gateway
 from server.lag import Lag
+from server.leases import Leases
 from server.life import Life
+from server.metrics import Metrics
 from server.rates import MemoryBuckets, Rates
 from server.reloading import reload
+from server.requests import Requests
+from server.retention import retain
 from server.runs import Runs
 from server.settings import Settings
 from server.sse import ClientGone
+from server.traces import Traces
 from store import Store
 
 logger = logging.getLogger("rants")
-
-_SANE_ID = re.compile(rb"[\w.:-]{1,128}")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -49,11 +50,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         state = app.state
         state.settings = configured
         state.started_at = int(time.time())
+        state.traces = traces = Traces(configured.observability)
         backends = Backends(configured.models, configured.resilience)
         async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway, Lag() as lag:
+            state.metrics = Metrics(tools=gateway.registry)
             rates = Rates(configured.rate_limits, store if configured.shares_buckets else MemoryBuckets())
             state.admission = Admission(configured.limits, rates, lag)
-            rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry)
+            rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry, tracing=traces.tracing)
             state.store = store
             state.backends = backends
             state.gatekeeper = Gatekeeper(configured.auth, store)
@@ -67,21 +70,28 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 gateway,
                 store,
                 state.admission,
+                state.metrics,
                 timeout=configured.resilience.request_timeout_seconds,
                 heartbeat=configured.server.keep_alive_seconds,
             )
             warming = asyncio.create_task(_warm(backends, rants.environment))
-            await responses.go_on(state.runs, store)
+            forgetting = asyncio.create_task(retain(store, configured.state))
             drain = configured.server.drain_seconds
             try:
-                async with Life(drain, stop=state.runs.aclose, reload=lambda: reload(state)):
-                    yield
+                # Leases are kept until the last run has ended.
+                async with Leases(state.runs, store, seconds=configured.state.lease_seconds):
+                    try:
+                        async with Life(drain, stop=state.runs.aclose, reload=lambda: reload(state)):
+                            yield
+                    finally:
+                        await state.runs.aclose()
             finally:
-                await state.runs.aclose()
-                warming.cancel()
-                with suppress(asyncio.CancelledError):
-                    await warming
+                for task in (warming, forgetting):
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
                 await state.backends.aclose()
+                await traces.aclose()
 
     app = FastAPI(title="RANTS", version=health.VERSION, lifespan=lifespan)
     errors.install(app)
@@ -90,10 +100,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def on_gone(request: object, error: ClientGone) -> Response:
         return Response(status_code=499)  # nobody reads it
 
-    for room in (chat, responses, served, health):
+    for room in (chat, responses, served, health, metrics):
         app.include_router(room.router)
+    openapi.describe(app)
     app.add_middleware(Authenticate, app_state=app)
-    app.add_middleware(Headers)
+    app.add_middleware(Requests, app_state=app)
     app.add_middleware(BodyLimit, app_state=app)
     return app
 
@@ -105,34 +116,6 @@ async def _warm(backends: Backends, environment: Environment) -> None:
         await environment.start()
     except EnvironmentUnavailable as error:
         logger.error("%s. Contexts that do not fit the generator's window cannot be explored.", error)
-
-
-class Headers:
-    """Puts `request.state.headers` on every answer, also on errors and streams.
-
-    One is always there, `x-request-id`: the client's own where it sent one, else a new one.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        theirs = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = theirs.decode() if _SANE_ID.fullmatch(theirs) else f"req_{uuid.uuid4().hex}"
-        headers = {"x-request-id": request_id}
-        scope.setdefault("state", {}).update(request_id=request_id, headers=headers)
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                more = [(name.encode(), value.encode()) for name, value in headers.items()]
-                message["headers"] = [*message["headers"], *more]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
 
 
 class BodyLimit:

@@ -15,11 +15,17 @@ from programs.errors import KeyExpired, NotAuthenticated, QuotaSpent, RantsError
 from server.errors import error_response
 from server.grants import EVERYBODY, Grant
 from server.keys import Keyring, digest
+from server.logs import bind
 from server.settings import ApiKey, AuthSettings
 from store import DAY, Key, Store
 
-OPEN = frozenset({"/health/live", "/health/ready", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
-"""What is answered without a key: whether the process lives and can serve, and what is in the source anyway."""
+OPEN = frozenset(
+    {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+)
+"""What is answered without a key: whether the process lives and can serve, and what is in the source anyway.
+
+`/metrics` asks for a key of its own.
+"""
 
 
 class Gatekeeper:
@@ -68,7 +74,7 @@ class Gatekeeper:
         await self._keyring.used(made)
         return grant
 
-    async def charge(self, grant: Grant) -> None:
+    async def count_call(self, grant: Grant) -> None:
         """Count one more run of the key's day. What is begun within the budget may finish.
 
         Raises:
@@ -145,6 +151,7 @@ class Authenticate:
                 await error_response(error)(scope, receive, send)
                 return
             scope.setdefault("state", {})["grant"] = grant
+            bind(tenant=grant.tenant)
         await self._app(scope, receive, send)
 
 
@@ -154,23 +161,24 @@ def _sent(headers: Headers) -> str | None:
     return (token.strip() if scheme.lower() == "bearer" else None) or headers.get("x-api-key")
 
 
-async def _grant(request: Request) -> Grant:
+async def grant_of(request: Request) -> Grant:
+    """What the key of the request allows: `Authenticate` has left it there."""
     grant: Grant = request.state.grant
     return grant
 
 
-async def _tenant(grant: Annotated[Grant, Depends(_grant)]) -> str:
+async def _tenant(grant: Annotated[Grant, Depends(grant_of)]) -> str:
     return grant.tenant
 
 
-Granted = Annotated[Grant, Depends(_grant)]
+Granted = Annotated[Grant, Depends(grant_of)]
 """What the key of a request allows that costs nothing."""
 
 Tenant = Annotated[str, Depends(_tenant)]
 """The tenant of a request that costs nothing."""
 
 
-async def charge(request: Request, grant: Grant) -> None:
-    """Count the run that is about to begin against its key's day; see `Gatekeeper.charge`."""
+async def count_call(request: Request, grant: Grant) -> None:
+    """Count the run that is about to begin as one of its key's day; see `Gatekeeper.count_call`."""
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
-    await gatekeeper.charge(grant)
+    await gatekeeper.count_call(grant)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 import uuid
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from openai.types import CompletionUsage
 from openai.types.chat import (
     ChatCompletion,
@@ -32,9 +31,10 @@ from programs import Message, Sampling, Transcript, Usage
 from programs.errors import BackendUnavailable, InvalidRequest
 from programs.events import Heartbeat, RunDone, StepDone, TextDelta
 from programs.transcript import ToolCall
-from server.auth import Granted, charge
+from server.auth import Granted, count_call
 from server.door import Charged, Door
 from server.errors import error_body, sentence, shape
+from server.openapi import answers
 from server.response_events import mark
 from server.runs import LiveRun, Runs
 from server.served import served
@@ -43,8 +43,6 @@ from server.tools import read_tools
 from store import Run
 
 router = APIRouter(route_class=Door)
-
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a pair, or a whole one
 
 _TEXT = "\N{NULL}"  # stands where the text of a chunk goes: no id or name has it
 _FINISH = {"content_filter": "content_filter"}
@@ -170,20 +168,11 @@ def constraint(wanted: ResponseFormat) -> dict[str, Any] | None:
     }
 
 
-async def refuse_broken_text(request: Request) -> None:
-    """Half of a surrogate pair is valid JSON and yet no text: no model and no database takes it.
-
-    Raises:
-        InvalidRequest: the body holds one.
-    """
-    if _SURROGATE.search(await request.body()):
-        try:
-            json.dumps(await request.json(), ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise InvalidRequest("The body holds half of a surrogate pair, which is not text. Leave it out.") from error
-
-
-@router.post("/v1/chat/completions", response_model=None, dependencies=[Depends(refuse_broken_text)])
+@router.post(
+    "/v1/chat/completions",
+    response_model=None,
+    responses=answers(ChatCompletion, 400, 401, 404, 413, 415, 429, 502, 503, 504, stream=True),
+)
 async def create(request: Request, body: ChatRequest, grant: Granted, cost: Charged) -> Response:
     """Answer a conversation, whole or as a stream of chunks."""
     served(request, grant, body.model)
@@ -201,7 +190,7 @@ async def create(request: Request, body: ChatRequest, grant: Granted, cost: Char
         key=grant.key,
         transcript=body.transcript(sees=request.app.state.sees),
     )
-    await charge(request, grant)
+    await count_call(request, grant)
     run = await runs.start(asked, body.sampling(), tools, cost, kept=body.store is not False)
     try:
         if body.stream:

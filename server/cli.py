@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from server.commands import keys
+from server.commands import db, keys, sessions
 
 if TYPE_CHECKING:
     from programs.settings import ModelsSettings
@@ -29,6 +29,8 @@ app.add_typer(bench, name="bench")
 evaluate = typer.Typer(no_args_is_help=True, help="Measure how often RANTS is right.")
 app.add_typer(evaluate, name="eval")
 app.add_typer(keys.app, name="keys")
+app.add_typer(db.app, name="db")
+app.add_typer(sessions.app, name="sessions")
 
 
 class Half(StrEnum):
@@ -61,7 +63,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that share the address and the store.")] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error; by default warning, and info for logs in JSON.")
+    ] = None,
 ) -> None:
     """Serve the OpenAI-compatible /v1 until interrupted."""
     # As variables they reach every worker, and hold when the configuration is reloaded.
@@ -71,11 +75,12 @@ def serve(
     settings = _settings()
     where = settings.server
 
+    from server import logs
     from server.workers import bind, serve
 
     somebody = asyncio.run(_preflight(settings))
-    logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    config, socket = bind(where, log_level)
+    level = log_level or ("info" if settings.observability.logs == "json" else "warning")
+    config, socket = bind(where, level, logs.config(settings.observability, level))
     # From elsewhere it is reached by this machine's name; from here by the loopback address.
     host_name = "127.0.0.1" if where.host in ("0.0.0.0", "::") else where.host  # noqa: S104
     address = f"http://{host_name}:{socket.getsockname()[1]}"

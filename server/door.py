@@ -6,16 +6,16 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
-from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
 from programs.transcript import BYTES_PER_TOKEN
 from server.admission import Admission
+from server.body import JSONRoute
 from server.rates import Charge
 from server.sse import ClientGone
 
 
-class Door(APIRoute):
+class Door(JSONRoute):
     """A route that starts a run. What cannot be served now is refused before the body is read, or at least parsed."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

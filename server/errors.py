@@ -24,6 +24,7 @@ from programs.errors import (
     ConfigurationError,
     InvalidRequest,
     KeyExpired,
+    LeaseLost,
     NotAuthenticated,
     NotFound,
     Overloaded,
@@ -58,8 +59,10 @@ _SHAPES: dict[type[RantsError], Shape] = {
     BadReply: Shape(502, "server_error", "bad_reply"),
     Overloaded: Shape(503, "server_error", "overloaded"),
     StoreError: Shape(503, "server_error", "storage_error"),
+    LeaseLost: Shape(503, "server_error", "taken_over"),
     ConfigurationError: Shape(500, "server_error", "configuration_error"),
 }
+_LONGEST_PATH = 200  # characters that are repeated
 _BUG = Shape(500, "server_error", "internal_error")
 
 
@@ -122,12 +125,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
-        said = f"{request.method} {request.url.path}: {error.detail}"
+        # Not `request.url`: it is made of headers, which may make none.
+        said = f"{request.method} {request.scope['path'][:_LONGEST_PATH]}: {error.detail}"
         return JSONResponse(error_body(said, "invalid_request_error"), error.status_code, error.headers)
 
     @app.exception_handler(Exception)
     async def on_bug(request: Request, error: Exception) -> JSONResponse:
-        logger.error("a bug while answering %s %s", request.method, request.url.path, exc_info=error)
+        logger.error("a bug while answering %s %s", request.method, request.scope["path"], exc_info=error)
         answer = error_response(error)
         # This answer is given outside the middleware that puts them on every other one.
         answer.headers.update(request.state.headers)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from programs import Backends
 from programs.backends import Health
@@ -20,6 +21,12 @@ from store import Store
 router = APIRouter()
 
 VERSION = version("rants")
+
+
+class Readiness(BaseModel):
+    """Whether a question could be answered now."""
+
+    status: Literal["ok", "not ready"]
 
 
 class Doctor:
@@ -108,7 +115,7 @@ async def live() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", response_model=None, responses={200: {"model": Readiness}, 503: {"model": Readiness}})
 async def ready(request: Request) -> JSONResponse:
     """200 when a question could be answered now, else 503."""
     report = await request.app.state.doctor.report()

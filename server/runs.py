@@ -18,6 +18,7 @@ from programs.events import (
     Event,
     Exploration,
     Heartbeat,
+    Measured,
     RunDone,
     StepDone,
     Stepped,
@@ -34,7 +35,9 @@ from server.admission import Admission, Place
 from server.errors import sentence, shape
 from server.gateway import Gateway
 from server.journal import Journal
+from server.logs import bind
 from server.memory import Memory
+from server.metrics import Metrics, RunMeter
 from server.rates import Charge
 from store import Finished, Run, Store, StoredRun
 
@@ -50,10 +53,12 @@ class LiveRun:
         charge: what its tenant was charged for it, which is corrected then.
         kept: whether it is written down; otherwise only what it cost is.
         tools: what it may do besides saying something.
+        meter: counts it.
         session: the store's, of a run that was written down when it began.
         failure: the error behind a `RunDone` that says `failed`.
         usage: what it has cost so far.
         audits: what is written down of the tools that were executed.
+        journal: where it is written down, of a run that is kept.
         over: the loop has ended and what is left is to write it down, which nothing interrupts.
     """
 
@@ -62,11 +67,13 @@ class LiveRun:
     charge: Charge
     kept: bool
     tools: Tools
+    meter: RunMeter
     session: str | None = None
     events: list[Event] = field(default_factory=list)
     failure: BaseException | None = None
     usage: Usage = field(default_factory=Usage)
     task: asyncio.Task[None] | None = None
+    journal: Journal | None = None
     over: bool = False
     audits: list[asyncio.Task[None]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -117,6 +124,11 @@ class LiveRun:
             raise self.failure
         return done
 
+    async def ended(self) -> None:
+        """Wait for the end, whatever it is."""
+        while self.done is None:
+            await self._news.wait()
+
     def cancel(self) -> None:
         """Stop everything the run has started. It still ends with a `RunDone`."""
         if self.task is not None and not self.over:
@@ -131,6 +143,7 @@ class Runs:
         gateway: on whose behalf tools are executed.
         store: where runs are written down.
         admission: which of them may go on; the others wait.
+        metrics: counts them.
         timeout: seconds that one run may take.
         heartbeat: seconds of silence after which a run says that it is alive.
     """
@@ -141,6 +154,7 @@ class Runs:
         gateway: Gateway,
         store: Store,
         admission: Admission,
+        metrics: Metrics,
         *,
         timeout: float,
         heartbeat: float,
@@ -149,6 +163,7 @@ class Runs:
         self._gateway = gateway
         self._store = store
         self._admission = admission
+        self._metrics = metrics
         self._memory = Memory(store)
         self._timeout = timeout
         self._heartbeat = heartbeat
@@ -177,13 +192,14 @@ class Runs:
         place = self._admission.enter(asked.tenant, patient=asked.background)
         try:
             asked = replace(asked, transcript=await self._memory.retell(asked.tenant, asked.transcript))
+            bind(tenant=asked.tenant, run=asked.id)
             begins = asked.background or (kept and tools.gateway)
             session = await self._store.begin(asked) if begins else None
         except BaseException:
             place.leave()
             raise
         charge.taken = True
-        run = LiveRun(asked, place, charge, kept, tools, session)
+        run = LiveRun(asked, place, charge, kept, tools, self._metrics.run(), session)
         self._begin(run, sampling, instructions)
         return run
 
@@ -201,7 +217,9 @@ class Runs:
         place = self._admission.enter(asked.tenant, patient=True, always=True)
         charge = Charge(asked.tenant, taken=True)
         usage = Recorded(recorded).spent.usage
-        run = LiveRun(asked, place, charge, True, tools, session, events=told(asked.id, recorded), usage=usage)
+        events = told(asked.id, recorded)
+        meter = self._metrics.run()
+        run = LiveRun(asked, place, charge, True, tools, meter, session, events=events, usage=usage)
         self._begin(run, sampling, instructions, recorded)
 
     def _begin(
@@ -221,6 +239,15 @@ class Runs:
         """The run, while it is alive and belongs to `tenant`."""
         return self._alive.get((tenant, run_id))
 
+    @property
+    def closing(self) -> bool:
+        """Whether no more runs should begin here."""
+        return self._closing
+
+    def begun(self) -> frozenset[tuple[str, str]]:
+        """The tenants and ids of the runs that are alive and in the store, that is of those that hold a lease."""
+        return frozenset(key for key, run in self._alive.items() if run.journal is not None and run.journal.begun)
+
     def bind(self, backends: Backends, *, timeout: float) -> None:
         """Use other backends, and seconds that one run may take, for the runs that begin from now on."""
         self._rants.bind(backends)
@@ -239,16 +266,20 @@ class Runs:
         await self.ended()
 
     async def _drive(self, run: LiveRun, session: Session, sampling: Sampling, recorded: Sequence[Trajectory]) -> None:
+        bind(tenant=run.asked.tenant, run=run.asked.id, session=run.session)
         started = time.perf_counter()
         journal = Journal(self._store, run.asked, len(recorded), begun=run.session is not None) if run.kept else None
+        run.journal = journal
         try:
             done = await self._outcome(run, session, sampling, recorded, journal)
         finally:
             run.over = True
         try:
             await asyncio.gather(*run.audits)
+            over = time.perf_counter()
             await self._admission.rates.settle(run.charge, done.usage.prompt + done.usage.completion)
-            await self._write_down(run, done, time.perf_counter() - started, journal)
+            await self._write_down(run, done, over - started, journal)
+            self._metrics.wrote(time.perf_counter() - over)
         except Exception as error:
             # The client must not believe in an answer that is not there tomorrow.
             if not isinstance(error, RantsError):
@@ -257,6 +288,7 @@ class Runs:
         finally:
             del self._alive[run.asked.tenant, run.asked.id]
             run.place.leave()
+            run.meter.over(done)
         run.append(done)
 
     async def _outcome(
@@ -353,12 +385,13 @@ def _heartbeats(run: LiveRun, seconds: float) -> Iterator[None]:
 
 
 async def _take(run: LiveRun, event: Event, journal: Journal | None) -> None:
-    """One event of the loop: charged, written down, and shown to whoever follows."""
+    """One event of the loop: counted, charged, written down, and shown to whoever follows."""
+    run.meter.happened(event)
     if isinstance(event, Trajectory):
         run.usage += event.usage
         if journal is not None:
             journal.add(event)
-    if isinstance(event, Exploration):
+    if isinstance(event, Exploration | Measured):
         return
     # Nobody sees an event, and no tool is executed, before all that came before is written down.
     if journal is not None:

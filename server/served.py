@@ -10,6 +10,8 @@ from programs.errors import NotFound
 from programs.transcript import BYTES_PER_TOKEN
 from server.auth import Granted
 from server.grants import Grant
+from server.openapi import answers
+from server.wire import Models, ServedModel
 
 router = APIRouter()
 
@@ -29,13 +31,13 @@ def served(request: Request, grant: Grant, model: str) -> None:
         )
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", response_model=None, responses=answers(Models, 401))
 async def list_models(request: Request, grant: Granted) -> dict[str, Any]:
     """All that the key may ask: one, or none."""
     return {"object": "list", "data": _models(request, grant)}
 
 
-@router.get("/v1/models/{model}")
+@router.get("/v1/models/{model}", response_model=None, responses=answers(ServedModel, 401, 404))
 async def get_model(request: Request, model: str, grant: Granted) -> dict[str, Any]:
     """That one, by name."""
     served(request, grant, model)

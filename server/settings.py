@@ -35,6 +35,7 @@ class ServerSettings(Section):
         port: the port; 0 takes a free one.
         workers: processes that serve it. They share the store and nothing else: each loads embedded weights and starts
             environments of its own.
+        read_timeout_seconds: how long the head of a request may take to arrive, and then each next part of its body.
         keep_alive_seconds: after how long a silence a stream says that it is still alive.
         health_cache_seconds: how long an answer of `/health` is reused.
         drain_seconds: how long answers that are being written may still take when the process is told to end. Whoever
@@ -44,6 +45,7 @@ class ServerSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     workers: int = Field(default=1, gt=0)
+    read_timeout_seconds: float = Field(default=60.0, gt=0)
     keep_alive_seconds: float = Field(default=10.0, gt=0)
     health_cache_seconds: float = Field(default=5.0, ge=0)
     drain_seconds: float = Field(default=5.0, ge=0)
@@ -176,6 +178,33 @@ class RateLimitSettings(TenantLimits):
         return self if own is None else self.model_copy(update=own.model_dump(exclude_unset=True))
 
 
+class ObservabilitySettings(Section):
+    """What is told of what happens.
+
+    Attributes:
+        metrics: whether there is `/metrics`.
+        metrics_key: what Prometheus sends as `Authorization: Bearer KEY`. Without one, and with authentication on,
+            only this machine may read them, and only from a server that listens to no other.
+        otlp_endpoint: where traces go, an OTLP receiver's base URL, such as http://127.0.0.1:4318; None sends none. By
+            default OTEL_EXPORTER_OTLP_ENDPOINT, and its relatives say the rest.
+        content: whether traces hold what was said, and logs what exceptions say, which may quote it.
+        logs: lines for people, or one JSON object a line.
+    """
+
+    metrics: bool = True
+    metrics_key: SecretStr | None = None
+    otlp_endpoint: str | None = Field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None)
+    content: bool = False
+    logs: Literal["text", "json"] = "text"
+
+    @field_validator("metrics_key")
+    @classmethod
+    def _nobody_guesses_it(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and (wrong := weakness(key.get_secret_value())):
+            raise ValueError(f"the key is too weak: {wrong}")
+        return key
+
+
 class Settings(BaseSettings):
     """The whole configuration; `Settings.load()` reads it."""
 
@@ -190,6 +219,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     rate_limits: RateLimitSettings = RateLimitSettings()
     resilience: ResilienceSettings = ResilienceSettings()
+    observability: ObservabilitySettings = Field(default_factory=ObservabilitySettings)
 
     @property
     def shares_buckets(self) -> bool:

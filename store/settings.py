@@ -36,6 +36,8 @@ class StateSettings(Section):
         connections: the most that one process opens to PostgreSQL. Half of them write.
         lease_seconds: after how long a silence of a process its runs are taken over by the others. It tells that it
             lives, and looks after the others, three times as often.
+        retention_days: how long a run that has ended is kept, with what only it needs, and what is known of the tools
+            that were executed. What runs cost is kept for good. None keeps everything.
 
     """
 
@@ -47,6 +49,7 @@ class StateSettings(Section):
     busy_timeout_seconds: float = Field(default=5.0, gt=0)
     connections: int = Field(default=8, ge=2)
     lease_seconds: float = Field(default=15.0, gt=0)
+    retention_days: float | None = Field(default=None, gt=0)
 
     @field_validator("url")
     @classmethod

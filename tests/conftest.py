@@ -103,6 +103,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, scripted_backend: ScriptedB
         "RANTS_RESILIENCE__MAX_BACKOFF_SECONDS": "2",
         "RANTS_RESILIENCE__BREAKER_FAILURES": "0",  # what one test does to the backend is not the next one's business
         "RANTS_SERVER__HEALTH_CACHE_SECONDS": "0",
+        "RANTS_SERVER__READ_TIMEOUT_SECONDS": "2",
     }
     with running(tmp_path_factory.mktemp("scripted"), variables) as process:
         yield process

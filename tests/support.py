@@ -106,6 +106,12 @@ class ServerProcess:
         assert done.exit_code == 0, done.output
         return done.stdout
 
+    @property
+    def descriptors(self) -> int:
+        """How many it has open."""
+        assert self._process is not None
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+
     def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Ask the server's database."""
         with closing(sqlite3.connect(self.folder / "var" / "rants.sqlite3")) as database:

@@ -95,6 +95,11 @@ class Backends:
         """The model that plays `role`."""
         return self._lms.get(role) or self._lms["generator"]
 
+    def provider(self, role: Role) -> str:
+        """Of the model of `role`, as it is configured: `embedded`, `openai`, ..."""
+        entry: ModelSettings = getattr(self.settings, role) or self.settings.generator
+        return str(entry.provider)
+
     def can(self, role: Role, capability: Literal["json_schema", "vision"]) -> bool:
         """Whether the model of `role` is configured as able to do that."""
         entry: ModelSettings = getattr(self.settings, role) or self.settings.generator

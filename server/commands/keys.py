@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 if TYPE_CHECKING:
     from server.settings import Settings
@@ -105,13 +104,17 @@ def list_keys(
     if as_json:
         print(json.dumps(shown, indent=2))
         return
-    columns = ("id", "tenant", "name", "state", "created", "expires", "last used", "models", "tools", "today")
-    table = Table(*columns, box=None, pad_edge=False)
+    table = [("id", "tenant", "name", "state", "created", "expires", "last used", "models", "tools", "today")]
     for key, values in zip(keys, shown, strict=True):
         times = (_date(key.created_at), _date(key.expires_at), _date(key.used_at))
-        scopes = [_names(values["models"]), _names(values["tools"])]
-        table.add_row(key.id, key.tenant, key.name or "-", values["state"], *times, *scopes, _today(values))
-    out.print(table if keys else "There are none yet: rants keys create --tenant NAME")
+        scopes = (_names(values["models"]), _names(values["tools"]))
+        table.append((key.id, key.tenant, key.name or "-", values["state"], *times, *scopes, _today(values)))
+    # Never cut or wrapped, however narrow the terminal: ids are there to be copied.
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if not keys:
+        err.print("There are none yet: rants keys create --tenant NAME")
     if others := len(settings.auth.api_keys):
         err.print(f"The configuration has {others} more, under auth.api_keys.")
 
