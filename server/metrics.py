@@ -28,13 +28,15 @@ from programs.errors import NotAuthenticated, NotFound
 from programs.events import CodeRan, EnvironmentOpened, Event, ModelAnswered, RunDone, TextDelta, ToolRan
 from server.gateway import is_loopback
 from server.health import VERSION
+from server.openapi import errors
 from server.settings import Settings
 from server.workers import SHARED
 
 router = APIRouter()
 
-Rejection = Literal["requests", "tokens", "concurrency", "queue_full", "queue_timeout", "overloaded", "draining"]
-"""Why a request was not admitted."""
+Rejection = Literal["requests", "tokens", "queue", "displaced", "wait", "late", "lag"]
+"""Why a request was not admitted: its tenant's rates; the queue was full, or others came first; it would wait for too
+long, or did; the event loop is late."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "other"
@@ -223,7 +225,7 @@ def _alive(pid: int) -> bool:
     return True
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, responses=errors(401, 404))
 async def metrics(request: Request) -> Response:
     """What is counted, for Prometheus."""
     _check(request)
