@@ -10,7 +10,7 @@
     │   ├── RateLimited            the tenant's bucket is empty; says when to come back
     │   └── QuotaSpent             the key's budget of the day is; says when the next one begins
     ├── BackendError               a model did not answer as it should; the caller can only try again
-    │   ├── BackendUnavailable     refused, unreachable, overloaded, or answering with a 5xx
+    │   ├── BackendUnavailable     refused, unreachable, overloaded, answering with a 5xx, or left alone for a while
     │   ├── BackendTimeout         silent for longer than allowed
     │   ├── BackendRejected        it refused the request itself (wrong key, unknown model, bad parameter)
     │   └── BadReply               it answered, but not in the protocol, or the stream was cut
@@ -106,7 +106,10 @@ class BackendError(RantsError):
 
 
 class BackendUnavailable(BackendError):
-    """Refused, unreachable, overloaded or failing. `retry_after` is the backend's own wish in seconds, if any."""
+    """Refused, unreachable, overloaded, failing, or left alone because it failed again and again.
+
+    `retry_after` is in seconds: the backend's own wish, or for how long it is left alone; None where nobody knows.
+    """
 
     def __init__(self, message: str, *, backend: str, retry_after: float | None = None) -> None:
         super().__init__(message, backend=backend)

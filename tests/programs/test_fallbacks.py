@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from dspy.lm15 import Config, Message, Request, StreamDeltaEvent, StreamStartEvent
+from dspy.lm15 import Config, ImagePart, Message, Request, StreamDeltaEvent, StreamStartEvent, TextPart
 from dspy.utils.exceptions import ContextWindowExceededError, LMError
 
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
@@ -177,12 +177,21 @@ async def test_a_fallback_s_small_window_does_not_make_the_prompt_too_long(three
             assert failed.value.status == 503
 
 
-async def test_a_fallback_that_knows_no_formats_is_not_asked_for_one(three: list[ScriptedBackend]) -> None:
+IMAGE = Message(role="user", parts=(TextPart(text="What is it?"), ImagePart(url="data:image/png;base64,iVBORw0KGgo=")))
+
+
+async def test_a_fallback_that_lacks_what_a_request_needs_is_passed_over(three: list[ScriptedBackend]) -> None:
     three[0].script = in_turn(FAILURES["refusing"])
-    wanted = {"type": "json_schema", "schema": {"type": "object"}}
-    async with bound(three, {}, {"capabilities": []}) as backends:
-        assert await asked(backends, replace(HELLO, config=Config(response_format=wanted))) == ("Good day.", "m2")
+    formatted = replace(HELLO, config=Config(response_format={"type": "json_schema", "schema": {"type": "object"}}))
+    seen = replace(HELLO, messages=(IMAGE,))
+    able: dict[str, Any] = {"capabilities": ["json_schema", "vision"]}
+    blind: dict[str, Any] = {"capabilities": []}
+    async with bound(three, able, blind, able, breaker_failures=0) as backends:
+        assert await asked(backends, formatted) == ("Good day.", "m2")
+        assert await asked(backends, seen) == ("Good day.", "m2")
         assert await asked(backends) == ("Good day.", "m1")
+    async with bound(three, blind, blind, able) as backends:
+        assert await asked(backends, seen) == ("Good day.", "m1"), "nothing is known of the first either"
 
 
 async def test_tries_that_broke_off_are_paid_for(three: list[ScriptedBackend]) -> None:
