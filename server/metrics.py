@@ -28,6 +28,7 @@ from programs.errors import NotAuthenticated, NotFound
 from programs.events import CodeRan, EnvironmentOpened, Event, ModelAnswered, RunDone, TextDelta, ToolRan
 from server.gateway import is_loopback
 from server.health import VERSION
+from server.openapi import errors
 from server.settings import Settings
 from server.workers import SHARED
 
@@ -224,7 +225,7 @@ def _alive(pid: int) -> bool:
     return True
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, responses=errors(401, 404))
 async def metrics(request: Request) -> Response:
     """What is counted, for Prometheus."""
     _check(request)

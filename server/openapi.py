@@ -20,7 +20,14 @@ _ABOUT = (
     "RANTS serves a Recursive Language Model as one ordinary model, in the form of OpenAI's APIs. Keys are asked for"
     " while `auth.enabled` is on. Request bodies may have keys beyond those that are named here."
 )
-_STREAM = "Server-sent events, where `stream` is true; the data of each is a JSON object of OpenAI's types."
+_EVENTS = {
+    "itemSchema": {
+        "type": "object",
+        "description": "With `stream`: the data of each event is a JSON object of OpenAI's types.",
+        "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+        "required": ["data"],
+    }
+}
 
 
 class ErrorDetail(BaseModel):
@@ -45,7 +52,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def answers(model: type[BaseModel], *failures: int, stream: bool = False) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route: an object, or (with `stream`) also events, and the errors."""
-    content = {"text/event-stream": {"schema": {"type": "string", "description": _STREAM}}} if stream else {}
+    content = {"text/event-stream": _EVENTS} if stream else {}
     return {200: {"model": model, "description": "The answer.", "content": content}, **errors(*failures)}
 
 

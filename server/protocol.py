@@ -68,6 +68,9 @@ class Protocol(HttpToolsProtocol):
         """See uvicorn."""
         self._refuse(400, "What was sent is no HTTP request.")
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: uvicorn would advise to install what is not wanted here."""
+
     def _wait(self) -> None:
         """Wait for more of the request, from now on."""
         self._stop_waiting()

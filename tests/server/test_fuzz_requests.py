@@ -9,6 +9,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,8 +17,9 @@ import pytest
 from openai import OpenAI
 
 from evals.scripted import Reply, ScriptedBackend, in_turn
-from tests.mutations import MODEL, Answered, Request, mutated, requests, send
-from tests.support import ServerProcess, eventually, sse
+from tests.mutations import mutated
+from tests.requests import Answered, Request, requests, send
+from tests.support import MODEL, ServerProcess, eventually, sse
 
 SEED = os.environ.get("FUZZ_SEED") or secrets.token_hex(4)
 """`FUZZ_SEED=... pytest` repeats a run, and its number a case."""
@@ -35,7 +37,7 @@ def asked(client: OpenAI, backend: ScriptedBackend) -> list[Request]:
     kept = [client.responses.create(model=MODEL, input="Hello?") for _ in range(2)]
     kept.append(client.responses.create(model=MODEL, input="Hello?", background=True))
     victims = [client.responses.create(model=MODEL, input="Hello?").id for _ in range(5)]
-    items = [item.id for response in kept for item in response.output]
+    items = [item.id for response in kept for item in response.output if item.id]
     return requests([response.id for response in kept], items, victims)
 
 
@@ -92,7 +94,7 @@ def tried(cases: Sequence[tuple[int, Request]], server: ServerProcess) -> Counte
         try:
             answer = send(request, address, within=PATIENCE)
             problem = wrong(request, answer)
-        except Exception as error:
+        except (OSError, HTTPException, ValueError, KeyError) as error:
             problem = repr(error)
         if problem is None:
             return answer.status, None
