@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway, Lag() as lag:
             state.metrics = Metrics(tools=gateway.registry)
             rates = Rates(configured.rate_limits, store if configured.shares_buckets else MemoryBuckets())
-            state.admission = Admission(configured.limits, rates, lag)
+            state.admission = Admission(configured.limits, rates, lag, state.metrics)
             rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry, tracing=traces.tracing)
             state.store = store
             state.backends = backends

@@ -12,11 +12,22 @@ from httpx2 import ASGITransport, AsyncClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from programs import Usage
+from programs.errors import Overloaded
 from programs.events import CodeRan, EnvironmentOpened, RunDone, ToolRan
 from programs.transcript import ToolCall
 from server import errors
+from server.admission import Admission
+from server.lag import Lag
 from server.metrics import Metrics, router
-from server.settings import ApiKey, AuthSettings, ObservabilitySettings, ServerSettings
+from server.rates import MemoryBuckets, Rates
+from server.settings import (
+    ApiKey,
+    AuthSettings,
+    LimitSettings,
+    ObservabilitySettings,
+    RateLimitSettings,
+    ServerSettings,
+)
 
 KEY = "key-of-prometheus-0123456789"
 
@@ -76,17 +87,24 @@ def test_environments_that_start_fail_and_are_lost_are_counted() -> None:
     assert found["rants_environment_losses_total",] == 1
 
 
-def test_the_queue_is_counted() -> None:
-    metrics = Metrics()
-    metrics.queued(1)
-    metrics.queued(1)
-    metrics.queued(-1)
-    metrics.waited(0.2)
-    metrics.rejected("queue")
+async def test_the_queue_is_counted_and_who_is_sent_away() -> None:
+    metrics, clock = Metrics(), iter(range(100))
+    limits = LimitSettings(max_runs=1, max_queued=1)
+    rates = Rates(RateLimitSettings(), MemoryBuckets())
+    admission = Admission(limits, rates, Lag(), metrics, lambda: float(next(clock)))
+    first, second = admission.enter("ada"), admission.enter("ada")
+    with pytest.raises(Overloaded):
+        admission.enter("ada")
     found = counted(metrics)
     assert found["rants_queue_length",] == 1
-    assert found["rants_queue_wait_seconds_sum",] == 0.2
     assert found["rants_rejections_total", "queue"] == 1
+    assert found["rants_queue_wait_seconds_count",] == 0
+    first.leave()
+    await second.turn()
+    found = counted(metrics)
+    assert found["rants_queue_length",] == 0
+    assert found["rants_queue_wait_seconds_count",] == 1
+    assert found["rants_queue_wait_seconds_sum",] > 0
 
 
 def test_two_in_one_process_count_apart() -> None:
