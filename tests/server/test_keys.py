@@ -19,7 +19,7 @@ from programs.errors import ConfigurationError, KeyExpired, NotAuthenticated, Qu
 from server.auth import Gatekeeper
 from server.cli import app
 from server.keys import PREFIX, digest, make, make_id, weakness
-from server.settings import AuthSettings, RateLimitSettings, Settings
+from server.settings import AuthSettings, Settings
 from store import DAY, Key, StateSettings, Store
 from tests.server.test_gateway_tools import literal, ours
 from tests.server.test_tools import asked, compiles, is_compiler, playing
@@ -135,10 +135,10 @@ def test_a_tool_outside_the_scope_is_not_there(
     def script(body: dict[str, Any]) -> Reply:
         if is_compiler(body):
             return compiles(("write", writing))
-        said = " ".join(message["content"] for message in body["messages"] if message["role"] == "user")
-        if "TOOL_RESULT" in said:
+        last = body["messages"][-1]["content"]
+        if "TOOL_RESULT" in last:
             return Reply(["Done."])
-        return literal("task", description="write", prompt="Deep.") if "Go." in said else literal("write", **writing)
+        return literal("task", description="write", prompt="Deep.") if "Go." in last else literal("write", **writing)
 
     backend.script = script
     answer = client.post("/v1/responses", json=RESPONSE | {"tools": [everything]}).json()
@@ -199,7 +199,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Counting]:
 
 def keeper(store: Store, *keys: dict[str, Any], **auth: Any) -> Gatekeeper:
     settings = AuthSettings.model_validate({"enabled": True, "api_keys": keys, **auth})
-    return Gatekeeper(settings, RateLimitSettings(), store)
+    return Gatekeeper(settings, store)
 
 
 async def a_key(store: Store, **fields: Any) -> str:
