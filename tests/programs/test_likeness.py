@@ -43,14 +43,15 @@ def test_the_hint_names_the_best_first_with_the_intents_own_words() -> None:
     assert both.startswith("circle_area (area, circle), findPlace (place")
 
 
-def test_each_part_has_its_own_hint() -> None:
-    parts = ["area of a circle", "places in Rome", "sing"]
-    assert likely("...", parts, TOOLS) == (
-        "1. area of a circle; like it: circle_area (area, circle)\n"
-        "2. places in Rome; like it: findPlace (places)\n"
-        "3. sing; like it: none"
-    )
-    assert likely("places in Rome", ["places in Rome"], TOOLS) == "Like it: findPlace (places)"
+def test_a_part_has_its_own_hint() -> None:
+    intent = "area of a circle and places in Rome, and sing"
+    assert likely(intent, TOOLS, "places in Rome") == "Of this, now only: places in Rome\nLike it: findPlace (places)"
+    assert likely(intent, TOOLS, "sing").endswith("Like it: none")
+    assert likely("places in Rome", TOOLS) == "Like it: findPlace (places)"
+
+
+def test_a_number_in_both_makes_no_tool_like_an_intent() -> None:
+    assert hint("the roots of 3x^2 - 2x - 5", [tool("distance", "Between 2 points.")]) == "none"
 
 
 def test_a_tool_without_a_schema_is_like_its_name() -> None:
