@@ -23,9 +23,10 @@ from typing import Any, Literal, Self
 
 __all__ = ["Call", "Reply", "Script", "ScriptedBackend", "in_turn", "usage"]
 
-type Fault = Literal["hang", "drop", "cut", "malformed", "error", "no_done"]
+type Fault = Literal["hang", "drop", "garbage", "cut", "malformed", "error", "endless", "no_done"]
 type Script = Callable[[dict[str, Any]], Reply]
 
+_GARBAGE = bytes(range(256)) * 4
 _BETWEEN_WRITES = 0.001  # seconds, so that the kernel does not join what was written apart
 
 
@@ -44,9 +45,9 @@ class Reply:
         status: any but 200 sends `error` and nothing else.
         headers: more headers of the answer.
         error: the error object of a status or of the fault `error`.
-        fault: `hang` never answers, not even with a status; `drop` closes the connection instead. After the pieces,
-            `cut` closes the connection, `malformed` sends `event`, `error` sends `error` as an event; `no_done` leaves
-            out `[DONE]`.
+        fault: `hang` never answers, not even with a status; `drop` closes the connection instead, `garbage` after bytes
+            that are no HTTP. After the pieces, `cut` closes the connection, `malformed` sends `event`, `error` sends
+            `error` as an event, `endless` sends the last piece again and again; `no_done` leaves out `[DONE]`.
         event: the data of the event that the fault `malformed` sends; by default not JSON.
         streamed: False answers with one JSON object, also when a stream is asked for.
         bytes_per_write: cuts what is sent into writes of so many bytes, without regard for characters or events.
@@ -256,6 +257,10 @@ class _Connection(asyncio.Protocol):
         if reply.fault == "drop":
             self._transport.close()
             return
+        if reply.fault == "garbage":
+            self._transport.write(_GARBAGE)
+            self._transport.close()
+            return
         if reply.status != 200:
             await self._send(_whole(reply.status, {"error": reply.error}, reply.headers), reply.bytes_per_write)
         elif reply.streamed and body.get("stream"):
@@ -272,7 +277,7 @@ class _Connection(asyncio.Protocol):
         base = _base(body, "chat.completion.chunk")
 
         async def event(data: str) -> None:
-            payload = f"data: {data}\n\n".encode()
+            payload = f"data: {data}\n\n".encode(errors="backslashreplace")
             await self._send(b"%x\r\n%b\r\n" % (len(payload), payload), reply.bytes_per_write)
 
         async def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> None:
@@ -293,6 +298,10 @@ class _Connection(asyncio.Protocol):
             case "cut":
                 self._transport.close()
                 return
+            case "endless":
+                while True:
+                    await chunk({"content": reply.pieces[-1]})
+                    await asyncio.sleep(_BETWEEN_WRITES)
             case "malformed":
                 await event(reply.event)
             case "error":
@@ -328,5 +337,5 @@ def _head(status: int, headers: Mapping[str, str]) -> bytes:
 
 
 def _whole(status: int, value: Any, headers: Mapping[str, str]) -> bytes:
-    body = _json(value).encode()
+    body = _json(value).encode(errors="backslashreplace")  # half of a surrogate pair is JSON all the same
     return _head(status, {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}) + body

@@ -79,8 +79,8 @@ class Budget:
         self.iterations += 1
 
     @asynccontextmanager
-    async def call(self, tokens: int, *, concluding: bool = False) -> AsyncGenerator[None]:
-        """Make one model call inside; wait first, while too many are being made.
+    async def call(self, tokens: int, *, concluding: bool = False) -> AsyncGenerator[float]:
+        """Make one model call inside, within the seconds that this gives; wait first, while too many are being made.
 
         Args:
             tokens: about how many its prompt has. They count as used while it is made; then `spend` what it cost.
@@ -96,7 +96,7 @@ class Budget:
         left = max(self.seconds_left, _CONCLUDING_SECONDS) if concluding else self.seconds_left
         try:
             async with asyncio.timeout(left) as deadline, self._places:
-                yield
+                yield (deadline.when() or math.inf) - asyncio.get_running_loop().time()
         except TimeoutError:
             if deadline.expired():
                 self.check()

@@ -6,7 +6,9 @@
     │   │   └── ContextTooLong     the conversation does not fit the model's window
     │   ├── NotFound               no such model, response or session
     │   ├── NotAuthenticated       no key, or one that is not known
-    │   └── RateLimited            the tenant's bucket is empty; says when to come back
+    │   │   └── KeyExpired         it was known until some time ago
+    │   ├── RateLimited            the tenant's bucket is empty; says when to come back
+    │   └── QuotaSpent             the key's budget of the day is; says when the next one begins
     ├── BackendError               a model did not answer as it should; the caller can only try again
     │   ├── BackendUnavailable     refused, unreachable, overloaded, or answering with a 5xx
     │   ├── BackendTimeout         silent for longer than allowed
@@ -14,6 +16,7 @@
     │   └── BadReply               it answered, but not in the protocol, or the stream was cut
     ├── ToolFailed                 a gateway tool could not do what a call asks; the model reads why
     ├── BudgetSpent                the run may spend no more; the loop turns it into the end of the run
+    ├── Overloaded                 this process has as much to do as it can take on; says when to come back
     ├── StoreError                 the database is full, locked or read-only
     └── ConfigurationError         the operator can fix it: a key, a file, a missing model
 
@@ -66,8 +69,27 @@ class NotAuthenticated(UserError):
     """No key was sent, or one that is not known."""
 
 
+class KeyExpired(NotAuthenticated):
+    """The key was good until some time ago."""
+
+
 class RateLimited(UserError):
-    """The tenant has spent its share; `retry_after` is in seconds."""
+    """The tenant has spent its share.
+
+    Args:
+        message: what it has too little of.
+        retry_after: seconds until it has enough.
+        what: of which it has too little: `requests` or `tokens`.
+    """
+
+    def __init__(self, message: str, *, retry_after: float, what: str = "requests") -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.what = what
+
+
+class QuotaSpent(UserError):
+    """The key has spent its calls or tokens of the day; `retry_after` is in seconds, until midnight UTC."""
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
@@ -118,6 +140,14 @@ class BudgetSpent(RantsError):
     def __init__(self, message: str, *, what: str) -> None:
         super().__init__(message)
         self.what = what
+
+
+class Overloaded(RantsError):
+    """There is no room for one run more. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class StoreError(RantsError):

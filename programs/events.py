@@ -230,7 +230,38 @@ Stepped = StepDone | ToolStarted | ToolRan
 Trajectory = Exploration | Stepped
 """What a run did. Recorded as it happens, it is what a run is resumed from: see `programs.recorded`."""
 
-Event = TextDelta | Heartbeat | RunDone | Trajectory
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswered:
+    """A call of a model is over, whatever it was made for.
+
+    Attributes:
+        role: who was asked: see `programs.backends.Role`.
+        model: its name.
+        outcome: `ok`, the class of the error, or `cancelled`: it was cut off.
+        usage: what it cost. The events of the trajectory tell the same tokens, and the run's usage is the sum of those.
+        seconds: how long it took, without waiting for its turn.
+    """
+
+    role: str
+    model: str
+    outcome: str
+    usage: Usage
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentOpened:
+    """An environment was opened, or could not be: `ok` says which. It took so many `seconds`."""
+
+    ok: bool
+    seconds: float
+
+
+Measured = ModelAnswered | EnvironmentOpened
+"""What only whoever measures wants to know. It is neither written down nor shown."""
+
+Event = TextDelta | Heartbeat | RunDone | Trajectory | Measured
 
 
 def messages_of(events: Iterable[object]) -> list[Message]:

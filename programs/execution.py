@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from programs.events import StepDone, ToolRan, ToolStarted
 from programs.together import together
-from programs.tools import Result, Runner
+from programs.tools import Caller, Result, Runner
+from programs.tracing import Tracing
 from programs.transcript import Session, ToolCall, Tools
 from programs.tree import Tree
 
@@ -43,7 +44,8 @@ async def _execute(  # noqa: PLR0917
         child = Session.asking(f"{session.id}/{name}", question, parent=session)
         deeper = child.depth < tree.settings.max_depth
         gateway = tuple(tool for tool in session.tools.gateway if deeper or tool.name != "task")
-        return (await steps(replace(child, tools=Tools(gateway=gateway)), tree)).text
+        with tree.tracing.session(child, tree.settings.name):
+            return (await steps(replace(child, tools=Tools(gateway=gateway)), tree)).text
 
     at, start = time.time(), time.perf_counter()
     match tree.recorded.tool(session.id, call.id):
@@ -55,8 +57,27 @@ async def _execute(  # noqa: PLR0917
             tree.emit(ToolStarted(session.id, step, call, at))
             await tree.settled()
             deeper = task if session.depth < tree.settings.max_depth else None
-            result = await runner.execute(call, replace(tree.caller, session=session.id, task=deeper))
+            result = await _traced(call, runner, replace(tree.caller, session=session.id, task=deeper), tree.tracing)
     seconds = time.perf_counter() - start
     ran = ToolRan(session.id, step, call, result.output, result.ok, dict(result.details), at, seconds)
     tree.emit(ran)
     return ran
+
+
+async def _traced(call: ToolCall, runner: Runner, caller: Caller, tracing: Tracing) -> Result:
+    """Execute a call, in a span of its own."""
+    about = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": call.name,
+        "gen_ai.tool.call.id": call.id,
+        "gen_ai.tool.type": "function",
+        "gen_ai.conversation.id": caller.session,
+        **tracing.text("gen_ai.tool.call.arguments", call.arguments),
+    }
+    with tracing.span(f"execute_tool {call.name}", about) as span:
+        result = await runner.execute(call, caller)
+        if span.is_recording():
+            span.set_attributes(tracing.text("gen_ai.tool.call.result", result.output))
+            if not result.ok:
+                tracing.failed(span, "tool_failed", result.output)
+    return result

@@ -55,7 +55,8 @@ class HostCalls:
         child = Session.asking(self._child_id(question, context), question, context, parent=self._session)
         try:
             async with self._tree.children[child.depth]:
-                return (await self._recurse(child, self._tree)).text
+                with self._tree.tracing.session(child, self._tree.settings.name):
+                    return (await self._recurse(child, self._tree)).text
         except (BudgetSpent, BackendError, ContextTooLong) as error:
             raise HostFunctionFailed(str(error)) from error
 

@@ -25,20 +25,34 @@ _SHOWN = 400  # characters of a prompt, a reply or an observation
 
 def outline(trajectory: Iterable[Trajectory]) -> str:
     """The tree of sessions: turns in order, each with its calls and the sessions that its code opened."""
+    return "\n".join("  " * depth + line for depth, event in nested(trajectory) for line in lines(event))
+
+
+def nested(trajectory: Iterable[Trajectory]) -> Iterator[tuple[int, Trajectory]]:
+    """Each event with its depth; what the sessions did that a turn or a tool opened comes before what came of it."""
     events: defaultdict[str, list[Trajectory]] = defaultdict(list)
     for event in trajectory:
         events[event.session].append(event)
 
-    def walk(session: str, depth: int) -> Iterator[str]:
+    def walk(session: str, depth: int) -> Iterator[tuple[int, Trajectory]]:
         for event in events[session]:
-            if isinstance(event, CodeRan):
-                opened = f"{session}/{event.turn}."
-                for child in [name for name in events if name.startswith(opened) and "/" not in name[len(opened) :]]:
+            if isinstance(event, CodeRan | ToolRan):
+                opened = f"{session}/{event.turn if isinstance(event, CodeRan) else event.call.id}"
+                for child in [name for name in events if _parent(name) == session and _opened_by(opened, name)]:
                     yield from walk(child, depth + 1)
-            yield from ("  " * depth + line for line in lines(event))
+            yield depth, event
 
-    roots = [name for name in events if name.rpartition("/")[0] not in events]
-    return "\n".join(line for root in roots for line in walk(root, 0))
+    for root in [name for name in events if _parent(name) not in events]:
+        yield from walk(root, 0)
+
+
+def _parent(session: str) -> str:
+    return session.rpartition("/")[0]
+
+
+def _opened_by(opened: str, session: str) -> bool:
+    """Whether the id is what was opened, or goes on from it: `.` for one of several, `+` for a later step."""
+    return session.startswith(opened) and session[len(opened) : len(opened) + 1] in ("", ".", "+")
 
 
 def lines(event: Trajectory) -> list[str]:

@@ -29,7 +29,7 @@ from programs.context import size_of
 from programs.direct import Direct, insisted
 from programs.environment import Environment, shared
 from programs.errors import BudgetSpent, ContextTooLong, InvalidRequest
-from programs.events import Event, Heartbeat, RunDone, StepDone, TextDelta, Trajectory, messages_of
+from programs.events import Event, RunDone, StepDone, TextDelta, Trajectory, messages_of
 from programs.execution import executed
 from programs.explore import Explore
 from programs.recorded import Recorded
@@ -39,6 +39,7 @@ from programs.together import together
 from programs.tool_compiler import ToolCompiler
 from programs.tool_outline import telling
 from programs.tools import Caller, Runner
+from programs.tracing import Tracing, costs
 from programs.transcript import (
     BYTES_PER_TOKEN,
     Context,
@@ -80,6 +81,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         environment: where the models' code runs. None takes the one that `settings` names, shared by all of this
             process.
         runner: executes gateway tools; None where no session has any.
+        tracing: makes the spans of runs; None takes what this process has installed of OpenTelemetry, if it has.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         settings: LoopSettings | None = None,
         environment: Environment | None = None,
         runner: Runner | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         super().__init__()
         self.backends = backends
@@ -97,12 +100,17 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         self.vision = Vision()
         self.tool_compiler = ToolCompiler(backends)
         self.runner = runner
+        self.tracing = tracing or Tracing()
         self._environment = environment
 
     @property
     def environment(self) -> Environment:
         """Where the models' code runs. It starts with the first session that needs it, or by its `start`."""
         return self._environment or shared(self.settings.environment)
+
+    def bind(self, backends: Backends) -> None:
+        """Use other models for the runs that begin from now on."""
+        self.backends = self.tool_compiler.backends = backends
 
     async def run(
         self,
@@ -150,6 +158,7 @@ class RANTS(dspy.Module):  # type: ignore[misc]
             tell=events.put_nowait,
             settled=settled,
             caller=caller,
+            tracing=self.tracing,
         )
         task = asyncio.create_task(self._loop(session, tree))
         task.add_done_callback(lambda _: events.put_nowait(None))
@@ -192,15 +201,12 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         async with aclosing(self.run(session_of(question, context, messages), sampling)) as events:
             async for event in events:
                 match event:
-                    case StepDone():
-                        intents.extend(event.intents)
-                        trajectory.append(event)
                     case RunDone():
                         done = event
-                    case TextDelta() | Heartbeat():
-                        pass
-                    case _:
+                    case _ if isinstance(event, Trajectory):
                         trajectory.append(event)
+                        if isinstance(event, StepDone):
+                            intents.extend(event.intents)
         return dspy.Prediction(
             text=done.text,
             tool_intents=intents,
@@ -213,6 +219,18 @@ class RANTS(dspy.Module):  # type: ignore[misc]
 
     async def _loop(self, session: Session, tree: Tree) -> None:
         """The run, into events."""
+        with tree.tracing.session(session, self.settings.name) as span:
+            done = await self._outcome(session, tree)
+            if span.is_recording():
+                span.set_attributes(costs(done.usage) | {"rants.outcome": done.outcome})
+                if done.reason is not None:
+                    span.set_attribute("rants.reason", done.reason)
+                said = [{"role": "assistant", "content": done.text}]
+                span.set_attributes(tree.tracing.said("gen_ai.output.messages", said))
+        tree.emit(done)
+
+    async def _outcome(self, session: Session, tree: Tree) -> RunDone:
+        """The run's end, after everything else that it emits."""
         self._check_format(tree.sampling)
         try:
             # Entered in this task alone: a dspy context must not be held across a yield to the client. The trajectory
@@ -220,25 +238,24 @@ class RANTS(dspy.Module):  # type: ignore[misc]
             with dspy.context(adapter=NativeAdapter(), disable_history=True):
                 last = await self._steps(session, tree)
         except BudgetSpent as stop:
-            tree.emit(RunDone("incomplete", tree.text, tree.budget.usage, stop.what))
-            return
+            return RunDone("incomplete", tree.text, tree.budget.usage, stop.what)
         if not last.calls and (cut := _INCOMPLETE.get(last.finish_reason)) is not None:
-            tree.emit(RunDone("incomplete", tree.text, tree.budget.usage, cut))
-        else:
-            calls = self._clients(last, session)
-            tree.emit(RunDone("completed", tree.text, tree.budget.usage, last.reason, calls=calls))
+            return RunDone("incomplete", tree.text, tree.budget.usage, cut)
+        calls = self._clients(last, session)
+        return RunDone("completed", tree.text, tree.budget.usage, last.reason, calls=calls)
 
     async def _steps(self, session: Session, tree: Tree) -> StepDone:
         """Step after step, until nothing is left to do here. Gives the last one."""
         misses, wanted = 0, tuple[ToolIntent, ...]()
         for step in itertools.count(1):
-            done = tree.recorded.step(session.id, step)
-            if done is None:
-                done = await self._step(session, step, tree)
-                tree.emit(done)
-            elif session.depth == 0:
-                tree.said += [[done.text], []]
-            ran = await executed(done, session, tree, self.runner, self._steps) if self.runner else []
+            with tree.tracing.span("step", {"rants.step": step, "gen_ai.conversation.id": session.id}):
+                done = tree.recorded.step(session.id, step)
+                if done is None:
+                    done = await self._step(session, step, tree)
+                    tree.emit(done)
+                elif session.depth == 0:
+                    tree.said += [[done.text], []]
+                ran = await executed(done, session, tree, self.runner, self._steps) if self.runner else []
             if self._clients(done, session) or not (done.calls or done.problem):
                 return done
             if done.finish_reason == "length" and not done.calls:

@@ -43,6 +43,7 @@ class ModelSettings(Section):
     capabilities: frozenset[Literal["json_schema", "vision"]] = frozenset({"json_schema"})
     context_window: int | None = Field(default=None, gt=0)
     parameters: dict[str, Any] = {}
+    fallbacks: tuple[ModelSettings, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -61,7 +62,23 @@ class ModelSettings(Section):
             raise ValueError("provider 'openai' needs a base_url, for example http://127.0.0.1:11434/v1")
         if self.provider == "embedded" and self.base_url:
             raise ValueError("provider 'embedded' takes no base_url; use provider 'openai' to call a server")
+        if any(fallback.fallbacks for fallback in self.fallbacks):
+            raise ValueError("a fallback has no fallbacks of its own; put them all into one list")
         return self
+
+    @property
+    def alone(self) -> ModelSettings:
+        """This backend without its fallbacks."""
+        return self.model_copy(update={"fallbacks": ()})
+
+    @property
+    def where(self) -> str:
+        """Where it is, for a person: a password in the URL is not told."""
+        if self.base_url is None:
+            return "in this process"
+        scheme, found, rest = self.base_url.rpartition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}{found}{host.rpartition('@')[2]}{slash}{path}"
 
 
 class ModelsSettings(Section):
@@ -86,6 +103,10 @@ class ResilienceSettings(Section):
             `Retry-After`.
         max_backoff_seconds: the longest such wait, also of a `Retry-After` that is honoured.
         max_connections: to each backend, kept open between requests.
+        max_reply_bytes: the longest reply of a backend, events and all, decompressed; what is longer is broken off.
+        breaker_failures: calls of a backend that fail in a row, retries included, until it is left alone; 0 for never.
+        breaker_seconds: for how long, at first; doubles each time that it still fails afterwards.
+        max_breaker_seconds: the longest such time.
     """
 
     request_timeout_seconds: float = Field(default=600.0, gt=0)
@@ -95,6 +116,10 @@ class ResilienceSettings(Section):
     backoff_seconds: float = Field(default=0.5, gt=0)
     max_backoff_seconds: float = Field(default=30.0, gt=0)
     max_connections: int = Field(default=200, gt=0)
+    max_reply_bytes: int = Field(default=64 * 2**20, gt=0)
+    breaker_failures: int = Field(default=5, ge=0)
+    breaker_seconds: float = Field(default=5.0, gt=0)
+    max_breaker_seconds: float = Field(default=60.0, gt=0)
 
 
 class Limits(Section):

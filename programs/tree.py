@@ -10,22 +10,23 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import dspy
 from dspy.lm15 import Message, Request
 from dspy.utils.exceptions import LMError
 
 from programs.adapter import call_config, text_of, usage_of
-from programs.backends import Backends, Role, translate
+from programs.backends import Backends, Role, calling, translate
 from programs.budget import Budget
 from programs.environment import Environment
 from programs.errors import BackendError, ContextTooLong, RantsError
-from programs.events import Event, ModelCalled, StepDone, TextDelta, Trajectory, joined
+from programs.events import Event, ModelAnswered, ModelCalled, StepDone, TextDelta, Trajectory, joined
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
 from programs.splitter import without_thinking
 from programs.tools import Caller
+from programs.tracing import Tracing, costs
 from programs.transcript import FinishReason, Sampling, Session, ToolIntent, Usage, estimate_tokens
 
 _UNKNOWN_WINDOW = 131_072
@@ -55,6 +56,22 @@ class Answer:
     intents: tuple[ToolIntent, ...] = ()
 
 
+class _Reply(Protocol):
+    """What is known of every reply."""
+
+    usage: Usage
+    finish_reason: FinishReason
+
+
+@dataclass(slots=True)
+class _Said:
+    """The reply to a prompt that is plain text."""
+
+    text: str
+    usage: Usage
+    finish_reason: FinishReason
+
+
 @dataclass(slots=True)
 class Tree:
     """One run's.
@@ -71,6 +88,7 @@ class Tree:
         caller: on whose behalf gateway tools run; None where there are none.
         told: what the events that were emitted, and those that are recorded, have cost.
         said: the text that the user was given, piece by piece, step by step.
+        tracing: makes its spans.
         children: by depth, the places of sessions that may run at once. A session waits for none of its own depth.
     """
 
@@ -85,6 +103,7 @@ class Tree:
     caller: Caller | None = None
     told: Usage = field(default_factory=Usage)
     said: list[list[str]] = field(default_factory=lambda: [[]])
+    tracing: Tracing = field(default_factory=Tracing)
     children: defaultdict[int, asyncio.Semaphore] = field(default_factory=_places)
 
     def __post_init__(self) -> None:
@@ -136,16 +155,70 @@ class Tree:
         Raises:
             BudgetSpent, BackendError, ContextTooLong: it was not made, or failed.
         """
-        lm = {"lm": self.backends.lm(role)} if self.backends is not None and predictor.lm is None else {}
-        async with self.budget.call(tokens, concluding=concluding):
-            try:
-                reply = await predictor.acall(config=config, **lm, **inputs)
-            except LMError as error:
-                raise translate(error, role=role) from error
-        if reply.usage is None:
+        chosen = {"lm": self.backends.lm(role)} if self.backends is not None and predictor.lm is None else {}
+        lm = chosen.get("lm") or predictor.lm or dspy.settings.lm
+
+        async def call() -> tuple[dspy.Prediction, str]:
+            reply = await predictor.acall(config=config, **chosen, **inputs)
             written = "".join(str(reply[name]) for name in predictor.signature.output_fields if reply[name])
-            reply.usage = Usage(prompt=tokens, completion=estimate_tokens(written), estimated=True)
-        self.budget.spend(reply.usage)
+            if reply.usage is None:
+                reply.usage = Usage(prompt=tokens, completion=estimate_tokens(written), estimated=True)
+            return reply, written
+
+        return await self._ask(role, lm, call, tokens=tokens, config=config, inputs=inputs, concluding=concluding)
+
+    async def _ask[T: _Reply](
+        self,
+        role: Role,
+        lm: dspy.LM,
+        call: Callable[[], Awaitable[tuple[T, str]]],
+        *,
+        tokens: int,
+        inputs: dict[str, Any],
+        config: dict[str, Any] | None = None,
+        concluding: bool = False,
+    ) -> T:
+        """Make one call of a model: bounded and charged by the budget, measured, and in a span of its own.
+
+        Args:
+            role: who is asked.
+            lm: the model that plays it.
+            call: makes the call; gives the reply, and its text.
+            tokens: see `predict`.
+            inputs: what it is given.
+            config: see `predict`.
+            concluding: see `predict`.
+
+        Raises:
+            BudgetSpent, BackendError, ContextTooLong: it was not made, or failed.
+        """
+        provider = self.backends.provider(role) if self.backends is not None else "dspy"
+
+        def lost(written: int) -> None:
+            """A try that broke off has cost something, too."""
+            self.budget.spend(Usage(prompt=tokens, completion=written, estimated=True))
+
+        async with self.budget.call(tokens, concluding=concluding) as left:
+            outcome, usage, start = "cancelled", Usage(), time.perf_counter()
+            try:
+                asked = self.tracing.model(role, lm.model, provider=provider, config=config or {}, inputs=inputs)
+                with asked as span, calling(within=left, lost=lost):
+                    try:
+                        reply, written = await call()
+                    except LMError as error:
+                        raise translate(error, role=role) from error
+                    outcome, usage = "ok", reply.usage
+                    if span.is_recording():
+                        span.set_attributes(costs(usage))
+                        span.set_attribute("gen_ai.response.finish_reasons", [reply.finish_reason])
+                        said = [{"role": "assistant", "content": written}]
+                        span.set_attributes(self.tracing.said("gen_ai.output.messages", said))
+            except Exception as error:
+                outcome = type(error).__name__
+                raise
+            finally:
+                self.tell(ModelAnswered(role, lm.model, outcome, usage, time.perf_counter() - start))
+        self.budget.spend(usage)
         return reply
 
     async def generate(self, session: str, predictor: dspy.Predict, messages: list[dict[str, Any]], tokens: int) -> str:
@@ -170,17 +243,16 @@ class Tree:
         lm = self.backends.lm("sub_lm") if self.backends is not None else dspy.settings.lm
         tokens = estimate_tokens(prompt)
 
-        async def call() -> tuple[str, Usage]:
+        async def ask() -> tuple[_Said, str]:
             request = Request(model=lm.model, messages=(Message.user(prompt),), config=call_config(lm.kwargs))
-            async with self.budget.call(tokens):
-                try:
-                    response = await lm.acall(request)
-                except LMError as error:
-                    raise translate(error, role="sub_lm") from error
+            response = await lm.acall(request)
             text = without_thinking(text_of(response))
             usage = usage_of(response) or Usage(prompt=tokens, completion=estimate_tokens(text), estimated=True)
-            self.budget.spend(usage)
-            return text, usage
+            return _Said(text, usage, response.finish_reason), text
+
+        async def call() -> tuple[str, Usage]:
+            said = await self._ask("sub_lm", lm, ask, tokens=tokens, inputs={"prompt": prompt})
+            return said.text, said.usage
 
         return await self._recorded_call(session, turn, prompt, call)
 

@@ -11,9 +11,11 @@ from typing import Any, Self
 from programs.context import View, shorten
 from programs.environment import ProtocolViolation, Turn
 from programs.environment import Session as Opened
-from programs.events import CodeRan, CodeWritten
+from programs.events import CodeRan, CodeWritten, EnvironmentOpened
 from programs.formats import as_text, misfit
 from programs.host_calls import HostCalls
+from programs.settings import Limits
+from programs.tracing import AttributeValue
 from programs.transcript import Session
 from programs.tree import Tree
 
@@ -73,16 +75,26 @@ class Turns:
             window = self._tree.window("code_interpreter")
             limits = self._tree.settings.limits
             shown = min(limits.output_chars, int(window * _PRINTED_SHARE * 4))
-            self._opening = asyncio.create_task(
-                self._tree.environment().open(
+            self._opening = asyncio.create_task(self._opened(limits.model_copy(update={"output_chars": shown})))
+        return self._opening
+
+    async def _opened(self, limits: Limits) -> Opened:
+        environment = self._tree.environment()
+        start = time.perf_counter()
+        try:
+            with self._tree.tracing.span("environment open", {"rants.environment": environment.name}):
+                opened = await environment.open(
                     self._seen.context,
                     question=self._seen.question,
                     host=self._calls.functions,
-                    limits=limits.model_copy(update={"output_chars": shown}),
+                    limits=limits,
                     seed=int.from_bytes(hashlib.blake2b(self._session.id.encode(), digest_size=4).digest()),
                 )
-            )
-        return self._opening
+        except Exception:
+            self._tree.tell(EnvironmentOpened(ok=False, seconds=time.perf_counter() - start))
+            raise
+        self._tree.tell(EnvironmentOpened(ok=True, seconds=time.perf_counter() - start))
+        return opened
 
     async def run(self, written: CodeWritten) -> CodeRan:
         """Run the code of a turn, unless the record tells what came of it."""
@@ -94,7 +106,7 @@ class Turns:
         if written.code:
             while self._behind:
                 await self._execute(self._behind.pop(0))
-            turn = await self._execute(written)
+            turn = await self._traced(written)
             wrong, fresh = None, turn.fresh
             if turn.submitted:
                 answer = as_text(turn.answer)
@@ -107,6 +119,19 @@ class Turns:
         ran = CodeRan(written.session, written.turn, observation, answer, fresh, at, seconds)
         self._tree.emit(ran)
         return ran
+
+    async def _traced(self, written: CodeWritten) -> Turn:
+        """Run the code of a turn, in a span of its own."""
+        tracing = self._tree.tracing
+        about: dict[str, AttributeValue] = {"rants.turn": written.turn, "gen_ai.conversation.id": written.session}
+        with tracing.span("environment turn", about | tracing.text("rants.code", written.code)) as span:
+            turn = await self._execute(written)
+            if span.is_recording():
+                span.set_attributes({"rants.submitted": turn.submitted, "rants.fresh": turn.fresh})
+                span.set_attributes(tracing.text("rants.observation", turn.stdout))
+                if turn.error is not None:
+                    tracing.failed(span, turn.error.name, turn.error.message)
+        return turn
 
     async def _execute(self, written: CodeWritten) -> Turn:
         self._calls.turn = written.turn

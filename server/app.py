@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
@@ -16,17 +14,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from programs import RANTS, Backends
 from programs.environment import Environment, EnvironmentUnavailable
-from server import chat, errors, health, responses, served
-from server.auth import Gatekeeper
+from server import chat, errors, health, metrics, openapi, responses, served
+from server.admission import Admission
+from server.auth import Authenticate, Gatekeeper
 from server.gateway import Gateway
+from server.lag import Lag
+from server.life import Life
+from server.metrics import Metrics
+from server.rates import MemoryBuckets, Rates
+from server.reloading import reload
+from server.requests import Requests
+from server.retention import retain
 from server.runs import Runs
 from server.settings import Settings
 from server.sse import ClientGone
+from server.traces import Traces
 from store import Store
 
 logger = logging.getLogger("rants")
-
-_SANE_ID = re.compile(rb"[\w.:-]{1,128}")
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -44,11 +49,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         state = app.state
         state.settings = configured
         state.started_at = int(time.time())
-        state.gatekeeper = Gatekeeper(configured.auth, configured.rate_limits)
+        state.traces = traces = Traces(configured.observability)
         backends = Backends(configured.models, configured.resilience)
-        async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway:
-            rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry)
+        async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway, Lag() as lag:
+            state.metrics = Metrics(tools=gateway.registry)
+            rates = Rates(configured.rate_limits, store if configured.shares_buckets else MemoryBuckets())
+            state.admission = Admission(configured.limits, rates, lag)
+            rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry, tracing=traces.tracing)
             state.store = store
+            state.backends = backends
+            state.gatekeeper = Gatekeeper(configured.auth, store)
             state.gateway = gateway
             state.sees = backends.sees
             state.doctor = health.Doctor(
@@ -58,19 +68,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 rants,
                 gateway,
                 store,
+                state.admission,
+                state.metrics,
                 timeout=configured.resilience.request_timeout_seconds,
                 heartbeat=configured.server.keep_alive_seconds,
             )
             warming = asyncio.create_task(_warm(backends, rants.environment))
+            forgetting = asyncio.create_task(retain(store, configured.state))
             await responses.go_on(state.runs, store)
+            drain = configured.server.drain_seconds
             try:
-                yield
+                async with Life(drain, stop=state.runs.aclose, reload=lambda: reload(state)):
+                    yield
             finally:
                 await state.runs.aclose()
-                warming.cancel()
-                with suppress(asyncio.CancelledError):
-                    await warming
-                await backends.aclose()
+                for task in (warming, forgetting):
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
+                await state.backends.aclose()
+                await traces.aclose()
 
     app = FastAPI(title="RANTS", version=health.VERSION, lifespan=lifespan)
     errors.install(app)
@@ -79,9 +96,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def on_gone(request: object, error: ClientGone) -> Response:
         return Response(status_code=499)  # nobody reads it
 
-    for room in (chat, responses, served, health):
+    for room in (chat, responses, served, health, metrics):
         app.include_router(room.router)
-    app.add_middleware(RequestId)
+    openapi.describe(app)
+    app.add_middleware(Authenticate, app_state=app)
+    app.add_middleware(Requests, app_state=app)
     app.add_middleware(BodyLimit, app_state=app)
     return app
 
@@ -93,30 +112,6 @@ async def _warm(backends: Backends, environment: Environment) -> None:
         await environment.start()
     except EnvironmentUnavailable as error:
         logger.error("%s. Contexts that do not fit the generator's window cannot be explored.", error)
-
-
-class RequestId:
-    """Gives every answer an `x-request-id`: the client's own where it sent one, else a new one."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        theirs = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = theirs if _SANE_ID.fullmatch(theirs) else f"req_{uuid.uuid4().hex}".encode()
-
-        scope.setdefault("state", {})["request_id"] = request_id.decode()
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
 
 
 class BodyLimit:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 import uuid
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from openai.types import CompletionUsage
 from openai.types.chat import (
     ChatCompletion,
@@ -32,8 +31,10 @@ from programs import Message, Sampling, Transcript, Usage
 from programs.errors import BackendUnavailable, InvalidRequest
 from programs.events import Heartbeat, RunDone, StepDone, TextDelta
 from programs.transcript import ToolCall
-from server.auth import Admitted
+from server.auth import Granted, count_call
+from server.door import Charged, Door
 from server.errors import error_body, sentence, shape
+from server.openapi import answers
 from server.response_events import mark
 from server.runs import LiveRun, Runs
 from server.served import served
@@ -41,9 +42,7 @@ from server.sse import EventStream, unless_gone
 from server.tools import read_tools
 from store import Run
 
-router = APIRouter()
-
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a pair, or a whole one
+router = APIRouter(route_class=Door)
 
 _TEXT = "\N{NULL}"  # stands where the text of a chunk goes: no id or name has it
 _FINISH = {"content_filter": "content_filter"}
@@ -169,37 +168,30 @@ def constraint(wanted: ResponseFormat) -> dict[str, Any] | None:
     }
 
 
-async def refuse_broken_text(request: Request) -> None:
-    """Half of a surrogate pair is valid JSON and yet no text: no model and no database takes it.
-
-    Raises:
-        InvalidRequest: the body holds one.
-    """
-    if _SURROGATE.search(await request.body()):
-        try:
-            json.dumps(await request.json(), ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise InvalidRequest("The body holds half of a surrogate pair, which is not text. Leave it out.") from error
-
-
-@router.post("/v1/chat/completions", response_model=None, dependencies=[Depends(refuse_broken_text)])
-async def create(request: Request, body: ChatRequest, tenant: Admitted) -> Response:
+@router.post(
+    "/v1/chat/completions",
+    response_model=None,
+    responses=answers(ChatCompletion, 400, 401, 404, 413, 415, 429, 502, 503, 504, stream=True),
+)
+async def create(request: Request, body: ChatRequest, grant: Granted, cost: Charged) -> Response:
     """Answer a conversation, whole or as a stream of chunks."""
-    served(request, body.model)
+    served(request, grant, body.model)
     tools = await asyncio.to_thread(read_tools, body.tools, body.tool_choice, body.parallel_tool_calls)
     runs: Runs = request.app.state.runs
     asked = Run(
         id=f"chatcmpl-{uuid.uuid4().hex}",
-        tenant=tenant,
+        tenant=grant.tenant,
         model=body.model,
         background=False,
         created_at=time.time(),
         request={},
         previous=None,
         session_key=request.headers.get("x-session-id"),
+        key=grant.key,
         transcript=body.transcript(sees=request.app.state.sees),
     )
-    run = await runs.start(asked, body.sampling(), tools, kept=body.store is not False)
+    await count_call(request, grant)
+    run = await runs.start(asked, body.sampling(), tools, cost, kept=body.store is not False)
     try:
         if body.stream:
             await unless_gone(request, run.begun())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -15,6 +16,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from server.commands import keys
+
 if TYPE_CHECKING:
     from programs.settings import ModelsSettings
     from programs.transcript import Context
@@ -25,6 +28,7 @@ bench = typer.Typer(no_args_is_help=True, help="Measure RANTS beside its neighbo
 app.add_typer(bench, name="bench")
 evaluate = typer.Typer(no_args_is_help=True, help="Measure how often RANTS is right.")
 app.add_typer(evaluate, name="eval")
+app.add_typer(keys.app, name="keys")
 
 
 class Half(StrEnum):
@@ -56,35 +60,35 @@ def main() -> None:
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that share the address and the store.")] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error; by default warning, and info for logs in JSON.")
+    ] = None,
 ) -> None:
     """Serve the OpenAI-compatible /v1 until interrupted."""
+    # As variables they reach every worker, and hold when the configuration is reloaded.
+    for name, value in (("HOST", host), ("PORT", port), ("WORKERS", workers)):
+        if value is not None:
+            os.environ[f"RANTS_SERVER__{name}"] = str(value)
     settings = _settings()
-    where = settings.server.model_copy(
-        update={key: value for key, value in (("host", host), ("port", port)) if value is not None}
-    )
-    settings = settings.model_copy(update={"server": where})
+    where = settings.server
 
-    import uvicorn
+    from server import logs
+    from server.workers import bind, serve
 
-    from server.app import create_app
-    from server.stopping import Server
-
-    asyncio.run(_preflight(settings))
-    logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    served = create_app(settings)
-    config = uvicorn.Config(served, host=where.host, port=where.port, log_level=log_level)
-    socket = config.bind_socket()
+    somebody = asyncio.run(_preflight(settings))
+    level = log_level or ("info" if settings.observability.logs == "json" else "warning")
+    config, socket = bind(where, level, logs.config(settings.observability, level))
     # From elsewhere it is reached by this machine's name; from here by the loopback address.
     host_name = "127.0.0.1" if where.host in ("0.0.0.0", "::") else where.host  # noqa: S104
     address = f"http://{host_name}:{socket.getsockname()[1]}"
-    for line in _banner(settings, address):
+    for line in (*_banner(settings, address), *_who(settings, somebody=somebody)):
         out.print(line)
-    Server(config, served).run(sockets=[socket])
+    serve(config, socket)
 
 
-async def _preflight(settings: Settings) -> None:
-    """Find out what cannot be used while the answer can still be one sentence.
+async def _preflight(settings: Settings) -> bool:
+    """Find out what cannot be used while the answer can still be one sentence. Gives whether anybody has a key.
 
     Raises:
         ConfigurationError, StoreError: the weights or the database.
@@ -93,8 +97,9 @@ async def _preflight(settings: Settings) -> None:
     from store import Store
 
     await Backends(settings.models, settings.resilience).aclose()
-    async with await Store.open(settings.state):
-        pass
+    async with await Store.open(settings.state) as store:
+        made = any(key.revoked_at is None for key in await store.keys())
+    return made or bool(settings.auth.api_keys)
 
 
 def _banner(settings: Settings, address: str) -> Iterator[str]:
@@ -106,10 +111,15 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
     yield f"[bold]RANTS {VERSION}[/bold] listens on [bold]{address}/v1[/bold] (health: {address}/health)"
     for role in ROLES:
         if entry := getattr(settings.models, role):
-            where = entry.base_url or "in this process"
-            yield f"  {role}: {entry.provider} {entry.model or 'the first model it lists'} ({where})"
+            ways = [
+                f"{each.provider} {each.model or 'the first model it lists'} ({each.where})"
+                for each in (entry, *entry.fallbacks)
+            ]
+            yield f"  {role}: {', else '.join(ways)}"
+    if settings.server.workers > 1:
+        yield f"  workers: {settings.server.workers}; each has embedded weights and environments of its own"
     yield f"  environment: {shared(settings.rlm.rants_one.environment).name}"
-    yield f"  store: {settings.state.sqlite_path}"
+    yield f"  store: {escape(settings.state.place)}"
     key = "one of your API keys" if settings.auth.enabled else "any text"
     yield "Point your client here:"
     yield f'  OpenAI SDK:   OpenAI(base_url="{address}/v1", api_key=<{key}>), model="{name}"'
@@ -119,6 +129,23 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
     yield escape(f'  opencode.json: {{"provider": {{"rants": {{{provider}}}}}, "model": "rants/{name}"}}')
     ask = f'{{"model": "{name}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     yield escape(f"  curl:         curl {address}/v1/chat/completions -H 'Content-Type: application/json' -d '{ask}'")
+
+
+def _who(settings: Settings, *, somebody: bool) -> Iterator[str]:
+    """What is to be said of who may ask."""
+    from server.gateway import is_loopback
+
+    host = settings.server.host
+    if not settings.auth.enabled and not is_loopback(host):
+        yield (
+            f"[bold red]Authentication is off: everybody who reaches {host} may ask.[/bold red]\n"
+            "  Set auth.enabled to true (RANTS_AUTH__ENABLED=true), and make keys: rants keys create --tenant NAME"
+        )
+    if settings.auth.enabled and not somebody:
+        yield (
+            "[bold]Nobody has a key yet.[/bold] Make one, while this runs, on the same configuration:\n"
+            "  rants keys create --tenant NAME"
+        )
 
 
 @app.command()
@@ -181,7 +208,7 @@ async def _doctor(settings: Settings) -> bool:
             well = False
             out.print(f"[red]no[/red]   {escape(what)}: {escape(error)}\n     {escape(mend)}")
 
-    path = settings.state.sqlite_path
+    path = settings.state.place
     try:
         async with await Store.open(settings.state) as store:
             await store.check()
@@ -202,13 +229,14 @@ async def _doctor(settings: Settings) -> bool:
         return False
     try:
         for health in await backends.health(within=5.0):
-            what = f"{health.role}: {health.provider} {health.model} ({health.latency * 1000:.0f} ms)"
-            entry = f"models.{health.role}"
-            say(
-                what,
-                health.error,
-                f"Start that server, or correct {entry}.base_url and {entry}.api_key in config.yaml.",
-            )
+            for number, look in enumerate((health, *health.fallbacks)):
+                name = f"{look.role}, fallback {number}" if number else look.role
+                entry = f"models.{look.role}.fallbacks[{number - 1}]" if number else f"models.{look.role}"
+                say(
+                    f"{name}: {look.provider} {look.model} ({look.latency * 1000:.0f} ms)",
+                    look.error,
+                    f"Start that server, or correct {entry}.base_url and {entry}.api_key in config.yaml.",
+                )
     finally:
         await backends.aclose()
     return well

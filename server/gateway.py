@@ -18,6 +18,7 @@ from programs.tools.bash import bash_tool
 from programs.tools.mcp import MCPServers
 from programs.tools.web import web_tools
 from programs.transcript import Tool
+from server.grants import Grant
 from server.settings import Settings, config_file
 from store import Run, Store
 
@@ -71,14 +72,14 @@ class Gateway:
             self._no_bash = str(error)
             logger.warning("There is no tool bash: %s", error)
 
-    def offered(self, request: Request) -> Mapping[str, Tool]:
-        """The tools that `request` may ask for, by name.
+    def offered(self, request: Request, grant: Grant) -> Mapping[str, Tool]:
+        """The tools that `request` may ask for, by name: of those that its key allows.
 
         Where everybody on a network may ask, without a key, there are none that write or execute.
         """
         host = request.client.host if request.client else ""
-        alone = _is_loopback(self._settings.server.host) and _is_loopback(host)
-        offered = self.registry.offered(changes=alone or self._settings.auth.enabled)
+        alone = is_loopback(self._settings.server.host) and is_loopback(host)
+        offered = self.registry.offered(grant.tools, changes=alone or self._settings.auth.enabled)
         return {tool.name: tool for tool in offered}
 
     @property
@@ -158,7 +159,10 @@ def _keep_apart(settings: Settings) -> None:
         ConfigurationError: it does.
     """
     workspace = settings.tools.workspace.resolve()
-    private = [settings.state.sqlite_path, *([config_file()] if config_file().exists() else [])]
+    private = [
+        *([settings.state.file] if settings.state.file else []),
+        *([config_file()] if config_file().exists() else []),
+    ]
     for path in private:
         if path.resolve().is_relative_to(workspace):
             raise ConfigurationError(
@@ -166,7 +170,8 @@ def _keep_apart(settings: Settings) -> None:
             )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
     if host in ("localhost", ""):
         return True
     try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from programs import Backends
+from programs.backends import Health
 from programs.environment import Environment, EnvironmentUnavailable
 from programs.errors import StoreError
 from server.gateway import Gateway
@@ -19,6 +21,12 @@ from store import Store
 router = APIRouter()
 
 VERSION = version("rants")
+
+
+class Readiness(BaseModel):
+    """Whether a question could be answered now."""
+
+    status: Literal["ok", "not ready"]
 
 
 class Doctor:
@@ -34,6 +42,11 @@ class Doctor:
         self._cache = cache
         self._seen: tuple[float, dict[str, Any]] | None = None
         self._looking = asyncio.Lock()
+
+    def bind(self, backends: Backends) -> None:
+        """Look at other backends from now on."""
+        self._backends = backends
+        self._seen = None
 
     async def report(self) -> dict[str, Any]:
         """The report as `/health` sends it; `ready` is whether a question could be answered now."""
@@ -53,21 +66,14 @@ class Doctor:
             environment: dict[str, Any] = {"ok": True, "error": None}
         except EnvironmentUnavailable as error:
             environment = {"ok": False, "error": str(error)}
-        backends = {
-            health.role: {
-                "provider": health.provider,
-                "model": health.model,
-                "reachable": health.error is None,
-                "latency_ms": round(health.latency * 1000, 1),
-                "error": health.error,
-            }
-            for health in await self._backends.health()
-        }
-        well = store["ok"] and environment["ok"] and all(backend["reachable"] for backend in backends.values())
+        looks = await self._backends.health()
+        ready = [_usable(look) for look in looks if look.role == "generator"]
+        backends = {look.role: {**_told(look), "fallbacks": list(map(_told, look.fallbacks))} for look in looks}
+        well = store["ok"] and environment["ok"] and all(map(_well, looks))
         return {
             "status": "ok" if well else "degraded",
             "version": VERSION,
-            "ready": store["ok"] and backends.get("generator", {}).get("reachable", True),
+            "ready": store["ok"] and all(ready),
             "store": store,
             "environment": {"name": self._environment.name, **environment},
             "tools": self._gateway.health(),
@@ -75,9 +81,30 @@ class Doctor:
         }
 
 
+def _told(look: Health) -> dict[str, Any]:
+    return {
+        "provider": look.provider,
+        "model": look.model,
+        "reachable": look.error is None,
+        "latency_ms": round(look.latency * 1000, 1),
+        "error": look.error,
+        "breaker": look.breaker,
+    }
+
+
+def _well(look: Health) -> bool:
+    """Whether a backend does well, and all its fallbacks."""
+    return look.error is None and look.breaker == "closed" and all(map(_well, look.fallbacks))
+
+
+def _usable(look: Health) -> bool:
+    """Whether a backend can be asked, or one of its fallbacks."""
+    return look.error is None or any(map(_usable, look.fallbacks))
+
+
 @router.get("/health")
 async def health(request: Request) -> dict[str, Any]:
-    """Version, store, environment, and each backend's reachability and latency. Always 200: read `status`."""
+    """Version, store, environment, and each backend's reachability, latency and breaker. Always 200: read `status`."""
     report: dict[str, Any] = await request.app.state.doctor.report()
     return report
 
@@ -88,7 +115,7 @@ async def live() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", response_model=None, responses={200: {"model": Readiness}, 503: {"model": Readiness}})
 async def ready(request: Request) -> JSONResponse:
     """200 when a question could be answered now, else 503."""
     report = await request.app.state.doctor.report()

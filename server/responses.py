@@ -12,7 +12,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
@@ -22,19 +22,24 @@ from programs.events import Event, RunDone
 from programs.recorded import Recorded
 from programs.schemas import deeper_than
 from programs.transcript import Tools
-from server.auth import Admitted, Tenant
-from server.chat import JSONSchema, ResponseFormat, Wire, constraint, refuse_broken_text
+from server.auth import Granted, Tenant, count_call
+from server.body import JSONRoute
+from server.chat import JSONSchema, ResponseFormat, Wire, constraint
+from server.door import Charged, Door
 from server.gateway import Gateway
 from server.items import items_of, read_input, word
+from server.openapi import answers
 from server.response_events import Answer, ResponseFold, whole
 from server.runs import LiveRun, Runs, replay
 from server.served import served
 from server.settings import Settings
 from server.sse import EventStream, unless_gone
 from server.tools import read_tools
+from server.wire import InputItems, ResponseAnswer, ResponseDeleted
 from store import Finished, Run, Store, StoredRun
 
-router = APIRouter()
+router = APIRouter(route_class=JSONRoute)
+_starting = APIRouter(route_class=Door)
 
 _PREFIX = "resp_"
 _DEEPEST = 128  # levels of what a response repeats of its request
@@ -142,13 +147,17 @@ class ResponsesRequest(Wire):
         }
 
 
-@router.post("/v1/responses", response_model=None, dependencies=[Depends(refuse_broken_text)])
-async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> Response:
+@_starting.post(
+    "/v1/responses",
+    response_model=None,
+    responses=answers(ResponseAnswer, 400, 401, 404, 413, 415, 429, 502, 503, 504, stream=True),
+)
+async def create(request: Request, body: ResponsesRequest, grant: Granted, cost: Charged) -> Response:
     """Answer, whole or streamed, now or in the background."""
     name: str = request.app.state.settings.rlm.rants_one.name
-    served(request, body.model if body.model is not None else name)
+    served(request, grant, body.model if body.model is not None else name)
     gateway: Gateway = request.app.state.gateway
-    ours = gateway.offered(request)
+    ours = gateway.offered(request, grant)
     tools = await asyncio.to_thread(
         read_tools, body.tools, body.tool_choice, body.parallel_tool_calls, gateway=ours, always=gateway.always
     )
@@ -166,20 +175,24 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
         "sampling": sampling.model_dump(mode="json", exclude_defaults=True),
         **({"tools": tools.model_dump(mode="json")} if body.background else {}),
     }
+    conversation = await _conversation(request, body, grant.tenant)
+    await count_call(request, grant)
     run = await _runs(request).start(
         Run(
             id=f"{_PREFIX}{uuid.uuid4().hex}",
-            tenant=tenant,
+            tenant=grant.tenant,
             model=name,
             background=bool(body.background),
             created_at=time.time(),
             request=asked,
             previous=body.previous_response_id,
             session_key=request.headers.get("x-session-id"),
-            transcript=await _conversation(request, body, tenant),
+            key=grant.key,
+            transcript=conversation,
         ),
         sampling,
         tools,
+        cost,
         instructions=body.instructions,
         kept=body.store is not False,
     )
@@ -198,7 +211,14 @@ async def create(request: Request, body: ResponsesRequest, tenant: Admitted) -> 
     return _object(whole(run.asked, run.events))
 
 
-@router.get("/v1/responses/{response_id}", response_model=None)
+router.include_router(_starting)
+
+
+@router.get(
+    "/v1/responses/{response_id}",
+    response_model=None,
+    responses=answers(ResponseAnswer, 400, 401, 404, 503, stream=True),
+)
 async def get(
     request: Request,
     response_id: str,
@@ -223,7 +243,7 @@ async def get(
     return _object(whole(stored, replay(stored)))
 
 
-@router.delete("/v1/responses/{response_id}", response_model=None)
+@router.delete("/v1/responses/{response_id}", response_model=None, responses=answers(ResponseDeleted, 401, 404, 503))
 async def delete(request: Request, response_id: str, tenant: Tenant) -> JSONResponse:
     """Forget a response; one that is still running is cancelled first."""
     if live := _live(request, tenant, response_id):
@@ -233,7 +253,11 @@ async def delete(request: Request, response_id: str, tenant: Tenant) -> JSONResp
     return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 
 
-@router.post("/v1/responses/{response_id}/cancel", response_model=None)
+@router.post(
+    "/v1/responses/{response_id}/cancel",
+    response_model=None,
+    responses=answers(ResponseAnswer, 400, 401, 404, 503),
+)
 async def cancel(request: Request, response_id: str, tenant: Tenant) -> Response:
     """Stop a background response; one that is over is returned as it is."""
     live = _live(request, tenant, response_id)
@@ -250,7 +274,11 @@ async def cancel(request: Request, response_id: str, tenant: Tenant) -> Response
     return _object(whole(stored, replay(stored)))
 
 
-@router.get("/v1/responses/{response_id}/input_items")
+@router.get(
+    "/v1/responses/{response_id}/input_items",
+    response_model=None,
+    responses=answers(InputItems, 400, 401, 404, 503),
+)
 async def input_items(
     request: Request,
     response_id: str,
@@ -295,7 +323,7 @@ async def go_on(runs: Runs, store: Store) -> None:
         if not stored.background:
             spent = Recorded(recorded).spent
             done = RunDone("failed", "", spent.usage, "interrupted", "The server ended while it was being written.")
-            await store.finish(stored.tenant, stored.id, Finished(done, spent.seconds))
+            await store.finish(stored.tenant, stored.id, Finished(done, spent.seconds, key=stored.key))
             continue
         asked = Run(
             id=stored.id,
@@ -305,6 +333,7 @@ async def go_on(runs: Runs, store: Store) -> None:
             created_at=stored.created_at,
             request=stored.request,
             previous=stored.previous,
+            key=stored.key,
             transcript=await store.transcript(stored.tenant, stored.id, output=False),
         )
         sampling = Sampling.model_validate(stored.request["sampling"])

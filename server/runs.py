@@ -6,17 +6,19 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 
 import dspy
 
-from programs import RANTS, Message, Sampling, Session, Transcript, Usage
+from programs import RANTS, Backends, Message, Sampling, Session, Transcript, Usage
+from programs.backends import calling
 from programs.errors import BackendTimeout, RantsError
 from programs.events import (
     Event,
     Exploration,
     Heartbeat,
+    Measured,
     RunDone,
     StepDone,
     Stepped,
@@ -29,10 +31,14 @@ from programs.events import (
 )
 from programs.recorded import Recorded
 from programs.transcript import Tools
+from server.admission import Admission, Place
 from server.errors import sentence, shape
 from server.gateway import Gateway
 from server.journal import Journal
+from server.logs import bind
 from server.memory import Memory
+from server.metrics import Metrics, RunMeter
+from server.rates import Charge
 from store import Finished, Run, Store, StoredRun
 
 logger = logging.getLogger("rants")
@@ -43,8 +49,11 @@ class LiveRun:
     """One run: what was asked, every event so far, and the task that drives it.
 
     Attributes:
+        place: its place among the runs of this process, which it gives back when it is over.
+        charge: what its tenant was charged for it, which is corrected then.
         kept: whether it is written down; otherwise only what it cost is.
         tools: what it may do besides saying something.
+        meter: counts it.
         session: the store's, of a run that was written down when it began.
         failure: the error behind a `RunDone` that says `failed`.
         usage: what it has cost so far.
@@ -53,8 +62,11 @@ class LiveRun:
     """
 
     asked: Run
+    place: Place
+    charge: Charge
     kept: bool
     tools: Tools
+    meter: RunMeter
     session: str | None = None
     events: list[Event] = field(default_factory=list)
     failure: BaseException | None = None
@@ -123,14 +135,28 @@ class Runs:
         rants: the loop.
         gateway: on whose behalf tools are executed.
         store: where runs are written down.
+        admission: which of them may go on; the others wait.
+        metrics: counts them.
         timeout: seconds that one run may take.
         heartbeat: seconds of silence after which a run says that it is alive.
     """
 
-    def __init__(self, rants: RANTS, gateway: Gateway, store: Store, *, timeout: float, heartbeat: float) -> None:
+    def __init__(
+        self,
+        rants: RANTS,
+        gateway: Gateway,
+        store: Store,
+        admission: Admission,
+        metrics: Metrics,
+        *,
+        timeout: float,
+        heartbeat: float,
+    ) -> None:
         self._rants = rants
         self._gateway = gateway
         self._store = store
+        self._admission = admission
+        self._metrics = metrics
         self._memory = Memory(store)
         self._timeout = timeout
         self._heartbeat = heartbeat
@@ -142,22 +168,33 @@ class Runs:
         asked: Run,
         sampling: Sampling,
         tools: Tools,
+        charge: Charge,
         *,
         instructions: str | None = None,
         kept: bool = True,
     ) -> LiveRun:
-        """Begin a run.
+        """Begin a run. It may wait for its turn first.
 
         One in the background is written down before this returns, so that it survives a crash; and so is one that can
         do something, so that it does it once.
 
         Raises:
+            Overloaded: too many wait already.
             StoreError: it could not be written down, or what was said before could not be read.
         """
-        asked = replace(asked, transcript=await self._memory.retell(asked.tenant, asked.transcript))
-        begins = asked.background or (kept and tools.gateway)
-        session = await self._store.begin(asked) if begins else None
-        return self.go_on(asked, sampling, tools, instructions=instructions, kept=kept, session=session)
+        place = self._admission.enter(asked.tenant, patient=asked.background)
+        try:
+            asked = replace(asked, transcript=await self._memory.retell(asked.tenant, asked.transcript))
+            bind(tenant=asked.tenant, run=asked.id)
+            begins = asked.background or (kept and tools.gateway)
+            session = await self._store.begin(asked) if begins else None
+        except BaseException:
+            place.leave()
+            raise
+        charge.taken = True
+        run = LiveRun(asked, place, charge, kept, tools, self._metrics.run(), session)
+        self._begin(run, sampling, instructions)
+        return run
 
     def go_on(
         self,
@@ -165,49 +202,67 @@ class Runs:
         sampling: Sampling,
         tools: Tools,
         *,
-        instructions: str | None = None,
-        kept: bool = True,
-        session: str | None = None,
-        recorded: Sequence[Trajectory] = (),
-    ) -> LiveRun:
-        """Drive a run that is written down, in a `session`, or need not be. It takes `recorded` as done."""
+        instructions: str | None,
+        session: str,
+        recorded: Sequence[Trajectory],
+    ) -> None:
+        """Drive a run in the background that is written down, in a `session`. It takes `recorded` as done."""
+        place = self._admission.enter(asked.tenant, patient=True, always=True)
+        charge = Charge(asked.tenant, taken=True)
         usage = Recorded(recorded).spent.usage
-        run = LiveRun(asked, kept, tools, session, events=told(asked.id, recorded), usage=usage)
+        events = told(asked.id, recorded)
+        meter = self._metrics.run()
+        run = LiveRun(asked, place, charge, True, tools, meter, session, events=events, usage=usage)
+        self._begin(run, sampling, instructions, recorded)
+
+    def _begin(
+        self, run: LiveRun, sampling: Sampling, instructions: str | None, recorded: Sequence[Trajectory] = ()
+    ) -> None:
+        asked = run.asked
         self._alive[asked.tenant, asked.id] = run
         transcript = asked.transcript
         if instructions:
             transcript = Transcript(messages=(Message(role="system", content=instructions), *transcript.messages))
         # Started at once, so that even a run which is cancelled right away ends as every other does.
-        asking = Session(id=asked.id, transcript=transcript, tools=tools)
+        asking = Session(id=asked.id, transcript=transcript, tools=run.tools)
         loop = asyncio.get_running_loop()
         run.task = asyncio.Task(self._drive(run, asking, sampling, recorded), loop=loop, eager_start=True)
-        return run
 
     def get(self, tenant: str, run_id: str) -> LiveRun | None:
         """The run, while it is alive and belongs to `tenant`."""
         return self._alive.get((tenant, run_id))
 
+    def bind(self, backends: Backends, *, timeout: float) -> None:
+        """Use other backends, and seconds that one run may take, for the runs that begin from now on."""
+        self._rants.bind(backends)
+        self._timeout = timeout
+
+    async def ended(self) -> None:
+        """Wait for the end of the runs that are alive now."""
+        if tasks := [run.task for run in self._alive.values() if run.task is not None]:
+            await asyncio.wait(tasks)
+
     async def aclose(self) -> None:
         """Cancel what is alive and wait until it is written down. Background runs stay open: the next start goes on."""
         self._closing = True
-        tasks = [run.task for run in self._alive.values() if run.task is not None]
         for run in self._alive.values():
             run.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self.ended()
 
     async def _drive(self, run: LiveRun, session: Session, sampling: Sampling, recorded: Sequence[Trajectory]) -> None:
+        bind(tenant=run.asked.tenant, run=run.asked.id, session=run.session)
         started = time.perf_counter()
-        beat = _Heartbeats(run, self._heartbeat)
         journal = Journal(self._store, run.asked, len(recorded), begun=run.session is not None) if run.kept else None
         try:
             done = await self._outcome(run, session, sampling, recorded, journal)
         finally:
             run.over = True
-            beat.stop()
         try:
             await asyncio.gather(*run.audits)
-            await self._write_down(run, done, time.perf_counter() - started, journal)
+            over = time.perf_counter()
+            await self._admission.rates.settle(run.charge, done.usage.prompt + done.usage.completion)
+            await self._write_down(run, done, over - started, journal)
+            self._metrics.wrote(time.perf_counter() - over)
         except Exception as error:
             # The client must not believe in an answer that is not there tomorrow.
             if not isinstance(error, RantsError):
@@ -215,6 +270,8 @@ class Runs:
             done = _failed(run, error)
         finally:
             del self._alive[run.asked.tenant, run.asked.id]
+            run.place.leave()
+            run.meter.over(done)
         run.append(done)
 
     async def _outcome(
@@ -226,10 +283,15 @@ class Runs:
         journal: Journal | None,
     ) -> RunDone:
         """Run the loop to its end, whatever that is. Nobody sees an event before all before it are written down."""
+        timeout = self._timeout
         try:
-            async with asyncio.timeout(self._timeout) as deadline:
+            async with asyncio.timeout(None) as deadline:
+                await run.place.turn()
+                if run.asked.background and not run.events:
+                    run.append(Heartbeat())  # it is no longer queued
+                deadline.reschedule(asyncio.get_running_loop().time() + timeout)
                 # dspy would keep every call; a server must not.
-                with dspy.context(trace=None):
+                with dspy.context(trace=None), calling(within=timeout), _heartbeats(run, self._heartbeat):
                     caller = None
                     if run.tools.gateway:
                         offered = frozenset(tool.name for tool in run.tools.gateway)
@@ -248,7 +310,7 @@ class Runs:
         except TimeoutError as error:
             if not deadline.expired():
                 raise
-            late = BackendTimeout(f"The answer took longer than {self._timeout:g} seconds.", backend="generator")
+            late = BackendTimeout(f"The answer took longer than {timeout:g} seconds.", backend="generator")
             late.__cause__ = error
             return _failed(run, late)
         except Exception as error:
@@ -265,7 +327,10 @@ class Runs:
             timeline=timeline(run.events),
             output=(*messages_of(steps), *_unfinished(done, steps)),
             seconds=seconds,
+            key=asked.key,
         )
+        if run.place.since is None and run.session is None:
+            return  # it never began
         self._memory.keep(asked.tenant, finished.output)
         if journal is None:
             await self._store.spent(asked.tenant, asked.id, finished)
@@ -279,32 +344,37 @@ class Runs:
             await self._store.record(asked, finished)
 
 
-class _Heartbeats:
-    """Appends a `Heartbeat` to a run after each `seconds` in which it said nothing."""
+@contextmanager
+def _heartbeats(run: LiveRun, seconds: float) -> Iterator[None]:
+    """Append a `Heartbeat` to the run after each `seconds` in which it said nothing."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, run: LiveRun, seconds: float) -> None:
-        self._run = run
-        self._seconds = seconds
-        self._seen = 0
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._beat)
+    def wait() -> None:
+        nonlocal timer
+        timer = loop.call_later(seconds, beat, len(run.events))
 
-    def _beat(self) -> None:
-        if len(self._run.events) == self._seen:
-            self._run.append(Heartbeat())
-        self._seen = len(self._run.events)
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._beat)
+    def beat(seen: int) -> None:
+        if len(run.events) == seen:
+            run.append(Heartbeat())
+        wait()
 
-    def stop(self) -> None:
-        self._timer.cancel()
+    wait()
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 async def _take(run: LiveRun, event: Event, journal: Journal | None) -> None:
-    """One event of the loop: charged, written down, and shown to whoever follows."""
+    """One event of the loop: counted, charged, written down, and shown to whoever follows."""
+    run.meter.happened(event)
     if isinstance(event, Trajectory):
         run.usage += event.usage
         if journal is not None:
             journal.add(event)
-    if isinstance(event, Exploration):
+    if isinstance(event, Exploration | Measured):
         return
     # Nobody sees an event, and no tool is executed, before all that came before is written down.
     if journal is not None:

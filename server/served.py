@@ -8,46 +8,54 @@ from fastapi import APIRouter, Request
 
 from programs.errors import NotFound
 from programs.transcript import BYTES_PER_TOKEN
-from server.auth import Tenant
+from server.auth import Granted
+from server.grants import Grant
+from server.openapi import answers
+from server.wire import Models, ServedModel
 
 router = APIRouter()
 
 
-def served(request: Request, model: str) -> None:
-    """See that `model` is the one that is served.
+def served(request: Request, grant: Grant, model: str) -> None:
+    """See that `model` is one that the key may ask.
 
     Raises:
         NotFound: it is another.
     """
-    name = request.app.state.settings.rlm.rants_one.name
-    if model != name:
+    names = [model["id"] for model in _models(request, grant)]
+    if model not in names:
         raise NotFound(
-            f"The model {model!r} does not exist here; this server serves {name!r}.",
+            f"The model {model!r} does not exist here; with this key there is {', '.join(map(repr, names)) or 'none'}.",
             param="model",
             code="model_not_found",
         )
 
 
-@router.get("/v1/models")
-async def list_models(request: Request, tenant: Tenant) -> dict[str, Any]:
-    """All there is: one."""
-    return {"object": "list", "data": [_model(request)]}
+@router.get("/v1/models", response_model=None, responses=answers(Models, 401))
+async def list_models(request: Request, grant: Granted) -> dict[str, Any]:
+    """All that the key may ask: one, or none."""
+    return {"object": "list", "data": _models(request, grant)}
 
 
-@router.get("/v1/models/{model}")
-async def get_model(request: Request, model: str, tenant: Tenant) -> dict[str, Any]:
+@router.get("/v1/models/{model}", response_model=None, responses=answers(ServedModel, 401, 404))
+async def get_model(request: Request, model: str, grant: Granted) -> dict[str, Any]:
     """That one, by name."""
-    served(request, model)
-    return _model(request)
+    served(request, grant, model)
+    (found,) = _models(request, grant)
+    return found
 
 
-def _model(request: Request) -> dict[str, Any]:
+def _models(request: Request, grant: Grant) -> list[dict[str, Any]]:
     state = request.app.state
-    return {
-        "id": state.settings.rlm.rants_one.name,
+    name = state.settings.rlm.rants_one.name
+    if grant.models is not None and name not in grant.models:
+        return []
+    model = {
+        "id": name,
         "object": "model",
         "created": state.started_at,
         "owned_by": "rants",
         # What does not fit a model's window is explored: only the size of a request bounds it.
         "context_length": state.settings.limits.max_request_bytes // BYTES_PER_TOKEN,
     }
+    return [model]

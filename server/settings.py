@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from programs.errors import ConfigurationError
 from programs.settings import LoopSettings, ModelsSettings, ResilienceSettings, Section, ToolSettings
+from server.keys import weakness
 from store import StateSettings
 
 _PREFIX = "RANTS_"
@@ -31,24 +33,41 @@ class ServerSettings(Section):
     Attributes:
         host: the address; 127.0.0.1 is this machine only.
         port: the port; 0 takes a free one.
+        workers: processes that serve it. They share the store and nothing else: each loads embedded weights and starts
+            environments of its own.
+        read_timeout_seconds: how long the head of a request may take to arrive, and then each next part of its body.
         keep_alive_seconds: after how long a silence a stream says that it is still alive.
         health_cache_seconds: how long an answer of `/health` is reused.
+        drain_seconds: how long answers that are being written may still take when the process is told to end. Whoever
+            tells it (Docker, Kubernetes) should wait two seconds longer before killing it.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, gt=0)
+    read_timeout_seconds: float = Field(default=60.0, gt=0)
     keep_alive_seconds: float = Field(default=10.0, gt=0)
     health_cache_seconds: float = Field(default=5.0, ge=0)
+    drain_seconds: float = Field(default=5.0, ge=0)
 
 
 class LimitSettings(Section):
-    """How much one request may ask for.
+    """How much one request may ask for, and how much one process does at once.
 
     Attributes:
         max_request_bytes: of the request's body; more is refused with 413.
+        max_runs: how many runs go on at once. Those beyond wait, and the tenants take turns.
+        max_queued: how many runs may wait.
+        queue_seconds: how long a client waits for its turn before it is refused with 503. Nobody waits for a
+            background run, so it waits as long as it takes.
+        max_lag_seconds: how late the event loop may be, twice in a row, before new runs are refused with 503.
     """
 
     max_request_bytes: int = Field(default=256 * 2**20, gt=0)
+    max_runs: int = Field(default=1000, gt=0)
+    max_queued: int = Field(default=1000, ge=0)
+    queue_seconds: float = Field(default=30.0, gt=0)
+    max_lag_seconds: float = Field(default=2.0, gt=0)
 
 
 class RLMSettings(Section):
@@ -58,43 +77,131 @@ class RLMSettings(Section):
 
 
 class ApiKey(Section):
-    """A key and the tenant it belongs to."""
+    """A key, the tenant it belongs to, and what it allows, where None allows everything.
 
-    key: SecretStr = Field(min_length=8)
+    Attributes:
+        key: at least 24 characters that nobody guesses.
+        tenant_id: whose requests these are.
+        name: it is `config-NAME` in logs and rows. What it has spent of a day is counted under that name, which is the
+            entry's number where it is left out.
+        models: the names that may stand in `model`.
+        tools: the gateway tools that may be asked for.
+        expires_at: a date, or a date and a time; UTC where no zone is given.
+        calls_per_day: requests that start a run, from midnight to midnight UTC.
+        tokens_per_day: of prompts and replies together, likewise.
+    """
+
+    key: SecretStr
     tenant_id: str = Field(default="default", min_length=1)
+    name: str | None = Field(default=None, min_length=1)
+    models: frozenset[str] | None = None
+    tools: frozenset[str] | None = None
+    expires_at: datetime | None = None
+    calls_per_day: int | None = Field(default=None, ge=0)
+    tokens_per_day: int | None = Field(default=None, ge=0)
+
+    @field_validator("key")
+    @classmethod
+    def _nobody_guesses_it(cls, key: SecretStr) -> SecretStr:
+        if wrong := weakness(key.get_secret_value()):
+            raise ValueError(f"the key is too weak: {wrong}. Make one: rants keys create --tenant NAME")
+        return key
+
+    @field_validator("expires_at")
+    @classmethod
+    def _in_a_zone(cls, when: datetime | None) -> datetime | None:
+        return when.replace(tzinfo=UTC) if when is not None and when.tzinfo is None else when
 
 
 class AuthSettings(Section):
-    """Who may ask. While it is not enabled, everybody is the tenant `local`."""
-
-    enabled: bool = False
-    api_keys: tuple[ApiKey, ...] = ()
-
-    @model_validator(mode="after")
-    def _somebody_may_ask(self) -> Self:
-        if self.enabled and not self.api_keys:
-            raise ValueError("auth is enabled and api_keys is empty, so nobody could ask; add a key and its tenant_id")
-        return self
-
-
-class RateLimitSettings(Section):
-    """A token bucket for each tenant.
+    """Who may ask. While it is not enabled, everybody is the tenant `local`.
 
     Attributes:
-        enabled: whether requests are counted at all.
-        requests_per_minute: how fast the bucket fills.
-        burst: how many requests it holds.
+        enabled: whether a key is asked for.
+        api_keys: keys beside those that are made with `rants keys create`.
+        cache_seconds: how long a key that was revoked may still work.
     """
 
     enabled: bool = False
+    api_keys: tuple[ApiKey, ...] = ()
+    cache_seconds: float = Field(default=2.0, ge=0)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each entry, else its number."""
+        return tuple(entry.name or str(index) for index, entry in enumerate(self.api_keys))
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        keys = tuple(entry.key.get_secret_value() for entry in self.api_keys)
+        for what, values in (("key", keys), ("name", self.names)):
+            for index, value in enumerate(values):
+                if (first := values.index(value)) < index:
+                    raise ValueError(f"api_keys.{first} and api_keys.{index} have the same {what}; give each its own")
+        return self
+
+
+class TenantLimits(Section):
+    """How much a tenant may ask for.
+
+    Attributes:
+        requests_per_minute: how fast its bucket of requests fills.
+        burst: how many requests that bucket holds.
+        tokens_per_minute: of prompts and replies together: how fast its bucket of tokens fills, and how many that
+            holds. None is no limit.
+        concurrent: how many of its runs go on at once in one process; the others wait. None is no limit.
+    """
+
     requests_per_minute: float = Field(default=600.0, gt=0)
     burst: int = Field(default=60, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    concurrent: int | None = Field(default=None, gt=0)
+
+
+class RateLimitSettings(TenantLimits):
+    """How much each tenant may ask for.
+
+    Attributes:
+        enabled: whether tenants are limited at all.
+        shared: whether all processes share the buckets, in the database; `auto` is where several may serve: with
+            PostgreSQL, or with more than one of `server.workers`.
+        tenants: other limits for some of the tenants, by name. What is left out there is as for everybody.
+    """
+
+    enabled: bool = False
+    shared: Literal["auto"] | bool = "auto"
+    tenants: dict[str, TenantLimits] = Field(default={})
+
+    def of(self, tenant: str) -> TenantLimits:
+        """The limits of one tenant."""
+        own = self.tenants.get(tenant)
+        return self if own is None else self.model_copy(update=own.model_dump(exclude_unset=True))
+
+
+class ObservabilitySettings(Section):
+    """What is told of what happens.
+
+    Attributes:
+        metrics: whether there is `/metrics`.
+        metrics_key: what Prometheus sends as `Authorization: Bearer KEY`. Without one, and with authentication on,
+            only this machine may read them, and only from a server that listens to no other.
+        otlp_endpoint: where traces go, an OTLP receiver's base URL, such as http://127.0.0.1:4318; None sends none. By
+            default OTEL_EXPORTER_OTLP_ENDPOINT, and its relatives say the rest.
+        content: whether traces hold what was said, and logs what exceptions say, which may quote it.
+        logs: lines for people, or one JSON object a line.
+    """
+
+    metrics: bool = True
+    metrics_key: SecretStr | None = Field(default=None, min_length=8)
+    otlp_endpoint: str | None = Field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None)
+    content: bool = False
+    logs: Literal["text", "json"] = "text"
 
 
 class Settings(BaseSettings):
     """The whole configuration; `Settings.load()` reads it."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
@@ -105,6 +212,13 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     rate_limits: RateLimitSettings = RateLimitSettings()
     resilience: ResilienceSettings = ResilienceSettings()
+    observability: ObservabilitySettings = Field(default_factory=ObservabilitySettings)
+
+    @property
+    def shares_buckets(self) -> bool:
+        """Whether token buckets are in the store, for several processes."""
+        shared = self.rate_limits.shared
+        return (self.state.postgres is not None or self.server.workers > 1) if shared == "auto" else shared
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

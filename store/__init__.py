@@ -1,12 +1,27 @@
-"""What RANTS remembers: sessions, runs and their transcripts, in one SQLite file.
+"""What RANTS remembers: sessions, runs and their transcripts, in SQLite or PostgreSQL.
 
 async with await Store.open(StateSettings()) as store:
     session = await store.begin(Run(...))
     await store.finish(tenant, run_id, Finished(...))
 """
 
+from store.buckets import Bucket, Draw, Drawn, draw
+from store.keys import DAY, Key
 from store.runs import Finished, Run, Status, StoredRun
 from store.settings import StateSettings
 from store.store import Store
 
-__all__ = ["Finished", "Run", "StateSettings", "Status", "Store", "StoredRun"]
+__all__ = [
+    "DAY",
+    "Bucket",
+    "Draw",
+    "Drawn",
+    "Finished",
+    "Key",
+    "Run",
+    "StateSettings",
+    "Status",
+    "Store",
+    "StoredRun",
+    "draw",
+]

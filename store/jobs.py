@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import peewee as pw
 from pydantic import Field, TypeAdapter
 
 from programs.errors import NotFound
@@ -17,8 +16,10 @@ from programs.events import RunDone, Stepped, Trajectory
 from programs.tools import Execution
 from programs.transcript import Message, Transcript, Usage
 from store import prefixes, statements
+from store.database import Database
+from store.keys import DAY
 from store.runs import Finished, Run, StoredRun
-from store.statements import Found, Values, row, rows
+from store.statements import Found, Values, each, row, rows
 from store.tables import COST
 
 _STEPS = TypeAdapter(tuple[Annotated[Stepped, Field(discriminator="kind")], ...])
@@ -36,7 +37,7 @@ _NOT_ENDED: Values = {
 }
 
 
-def begin(db: pw.SqliteDatabase, run: Run, finished: Finished | None = None) -> str:
+def begin(db: Database, run: Run, finished: Finished | None = None) -> str:
     """Add the run and its transcript and, if it has ended already, how. Gives its session."""
     messages, digests = run.transcript.messages, run.transcript.prefixes
     output = finished.output if finished else ()
@@ -59,6 +60,7 @@ def begin(db: pw.SqliteDatabase, run: Run, finished: Finished | None = None) -> 
         "tenant": run.tenant,
         "id": run.id,
         "session": place["id"],
+        "key": run.key,
         "status": "queued" if run.background else "in_progress",
         "background": run.background,
         "model": run.model,
@@ -75,7 +77,7 @@ def begin(db: pw.SqliteDatabase, run: Run, finished: Finished | None = None) -> 
     return str(place["id"])
 
 
-def _named_session(db: pw.SqliteDatabase, run: Run) -> tuple[str | None, bytes | None]:
+def _named_session(db: Database, run: Run) -> tuple[str | None, bytes | None]:
     # The session that the client names, by its key or by a run of it, and where that one ends.
     found = None
     if run.session_key is not None:
@@ -85,7 +87,7 @@ def _named_session(db: pw.SqliteDatabase, run: Run) -> tuple[str | None, bytes |
     return (found[0], found[1]) if found else (None, None)
 
 
-def _session_before(db: pw.SqliteDatabase, run: Run, known: int) -> str | None:
+def _session_before(db: Database, run: Run, known: int) -> str | None:
     # The session that the transcript goes on from; `known` of its messages are there. To go on is to add something:
     # who sends just what a session has heard is another that begins alike.
     length = min(known, len(run.transcript) - 1)
@@ -96,7 +98,7 @@ def _session_before(db: pw.SqliteDatabase, run: Run, known: int) -> str | None:
     return found[0] if found else None
 
 
-def finish(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) -> bool:
+def finish(db: Database, tenant: str, run_id: str, finished: Finished) -> bool:
     """End the run and add what it cost; False where it had ended or is gone."""
     found = row(db, statements.OPEN_RUN, {"tenant": tenant, "id": run_id})
     if found is not None:
@@ -112,14 +114,14 @@ def finish(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) 
     return found is not None
 
 
-def _add_calls(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) -> None:
+def _add_calls(db: Database, tenant: str, run_id: str, finished: Finished) -> None:
     # A run that ends without any message has nothing to be found by its calls.
     for message in finished.output:
         for call in message.tool_calls:
             rows(db, statements.ADD_CALL, {"tenant": tenant, "id": call.id, "run": run_id})
 
 
-def said(db: pw.SqliteDatabase, tenant: str, calls: Sequence[str]) -> dict[str, tuple[Message, ...]]:
+def said(db: Database, tenant: str, calls: Sequence[str]) -> dict[str, tuple[Message, ...]]:
     """Find what the runs that made the calls have appended to their transcripts, by call; unknown ones are left out."""
     found: dict[str, tuple[Message, ...]] = {}
     for call in calls:
@@ -130,20 +132,20 @@ def said(db: pw.SqliteDatabase, tenant: str, calls: Sequence[str]) -> dict[str, 
     return found
 
 
-def audit(db: pw.SqliteDatabase, tenant: str, run_id: str, session: str, execution: Execution) -> None:
+def audit(db: Database, tenant: str, run_id: str, session: str, execution: Execution) -> None:
     """Add that a gateway tool was executed."""
     values: Values = {"tenant": tenant, "run": run_id, "session": session, "at": time.time() - execution.seconds}
     rows(db, statements.ADD_AUDIT, values | asdict(execution))
 
 
-def todos(db: pw.SqliteDatabase, tenant: str, session: str) -> list[dict[str, Any]]:
+def todos(db: Database, tenant: str, session: str) -> list[dict[str, Any]]:
     """Read the to-do list of a session."""
     found = row(db, statements.TODOS, {"tenant": tenant, "session": session})
     listed: list[dict[str, Any]] = json.loads(found[0]) if found else []
     return listed
 
 
-def set_todos(db: pw.SqliteDatabase, tenant: str, session: str, listed: list[dict[str, Any]]) -> None:
+def set_todos(db: Database, tenant: str, session: str, listed: list[dict[str, Any]]) -> None:
     """Replace the to-do list of a session."""
     values: Values = {"tenant": tenant, "session": session, "body": json.dumps(listed, ensure_ascii=False)}
     rows(db, statements.SET_TODOS, values)
@@ -163,14 +165,18 @@ def _ending(finished: Finished) -> Values:
     }
 
 
-def spend(db: pw.SqliteDatabase, tenant: str, run_id: str, finished: Finished) -> None:
+def spend(db: Database, tenant: str, run_id: str, finished: Finished) -> None:
     """Add what a run cost."""
-    done = finished.done
-    values: Values = {"tenant": tenant, "run": run_id, "outcome": done.outcome, "seconds": finished.seconds}
-    rows(db, statements.ADD_USAGE, values | {"created_at": finished.done.at} | done.usage.model_dump())
+    done, key = finished.done, finished.key
+    values: Values = {"tenant": tenant, "run": run_id, "key": key, "outcome": done.outcome, "seconds": finished.seconds}
+    rows(db, statements.ADD_USAGE, values | {"created_at": done.at} | done.usage.model_dump())
+    if key is not None:
+        tokens = done.usage.prompt + done.usage.completion
+        of_day: Values = {"tenant": tenant, "key": key, "day": int(done.at // DAY), "calls": 0, "tokens": tokens}
+        rows(db, statements.SPEND_OF_DAY, of_day)
 
 
-def happened(db: pw.SqliteDatabase, tenant: str, run_id: str, number: int, events: Sequence[Trajectory]) -> None:
+def happened(db: Database, tenant: str, run_id: str, number: int, events: Sequence[Trajectory]) -> None:
     """Add what a run did with its context, from event `number` on. Of a run that is gone nothing is kept."""
     if row(db, statements.RUN, {"tenant": tenant, "id": run_id}) is None:
         return
@@ -178,21 +184,21 @@ def happened(db: pw.SqliteDatabase, tenant: str, run_id: str, number: int, event
         {"tenant": tenant, "run": run_id, "number": number + index, "body": _EVENT.dump_json(event).decode()}
         for index, event in enumerate(events)
     ]
-    db.cursor().executemany(statements.ADD_EVENT, bodies)  # type: ignore[no-untyped-call]
+    each(db, statements.ADD_EVENT, bodies)
 
 
-def trajectory(db: pw.SqliteDatabase, tenant: str, run_id: str) -> list[Trajectory]:
+def trajectory(db: Database, tenant: str, run_id: str) -> list[Trajectory]:
     """Read what a run did with its context, in order."""
     return [_EVENT.validate_json(body) for (body,) in rows(db, statements.EVENTS, {"tenant": tenant, "id": run_id})]
 
 
-def read(db: pw.SqliteDatabase, tenant: str, run_id: str) -> StoredRun | None:
+def read(db: Database, tenant: str, run_id: str) -> StoredRun | None:
     """Find the run."""
     found = row(db, statements.RUN, {"tenant": tenant, "id": run_id})
     return _stored(found) if found else None
 
 
-def unfinished(db: pw.SqliteDatabase) -> list[StoredRun]:
+def unfinished(db: Database) -> list[StoredRun]:
     """Find the runs of all tenants that have not ended, oldest first."""
     return [_stored(found) for found in rows(db, statements.UNFINISHED_RUNS, {})]
 
@@ -207,7 +213,7 @@ def _stored(found: Found) -> StoredRun:
     return StoredRun(**values)
 
 
-def transcript(db: pw.SqliteDatabase, tenant: str, run_id: str, *, output: bool) -> Transcript:
+def transcript(db: Database, tenant: str, run_id: str, *, output: bool) -> Transcript:
     """Read what the run was given, and what it appended."""
     heads = row(db, statements.RUN_HEADS, {"tenant": tenant, "id": run_id})
     if heads is None:
@@ -215,7 +221,7 @@ def transcript(db: pw.SqliteDatabase, tenant: str, run_id: str, *, output: bool)
     return prefixes.read(db, tenant, heads[1] if output else heads[0])
 
 
-def delete(db: pw.SqliteDatabase, tenant: str, run_id: str) -> bool:
+def delete(db: Database, tenant: str, run_id: str) -> bool:
     """Remove the run and what only it referred to."""
     dropped = row(db, statements.DROP_RUN, {"tenant": tenant, "id": run_id})
     if dropped is None:
@@ -227,7 +233,7 @@ def delete(db: pw.SqliteDatabase, tenant: str, run_id: str) -> bool:
     return True
 
 
-def try_to_write(db: pw.SqliteDatabase) -> None:
+def try_to_write(db: Database) -> None:
     """Write a row and take it back."""
     nothing = RunDone(outcome="completed", text="", usage=Usage(), at=0.0)
     with db.savepoint() as savepoint:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-import peewee as pw
-
 from programs.transcript import EMPTY, Message, Transcript, chain
 from store import statements
-from store.statements import row, rows
+from store.database import Database
+from store.statements import each, row, rows
 
 
-def known(db: pw.SqliteDatabase, tenant: str, prefixes: Sequence[bytes]) -> int:
+def known(db: Database, tenant: str, prefixes: Sequence[bytes]) -> int:
     """Count the messages, from the first one on, that the tenant already has in this order.
 
     A prefix is there only together with all shorter ones, so this is a binary search. Most often only the last
@@ -31,7 +30,7 @@ def known(db: pw.SqliteDatabase, tenant: str, prefixes: Sequence[bytes]) -> int:
     return low
 
 
-def grow(db: pw.SqliteDatabase, tenant: str, head: bytes | None, length: int, more: Sequence[Message]) -> bytes | None:
+def grow(db: Database, tenant: str, head: bytes | None, length: int, more: Sequence[Message]) -> bytes | None:
     """Append `more` to the transcript of `length` messages that ends in `head`, None if empty. Gives the new head."""
     bodies, nodes = [], []
     for digest, message in zip(chain(more, head or EMPTY), more, strict=True):
@@ -42,19 +41,18 @@ def grow(db: pw.SqliteDatabase, tenant: str, head: bytes | None, length: int, mo
         nodes.append({"tenant": tenant, "digest": digest, "parent": head, "message": said, "length": length})
         head = digest
     if nodes:
-        cursor = db.cursor()  # type: ignore[no-untyped-call]
-        cursor.executemany(statements.ADD_MESSAGE, bodies)
-        cursor.executemany(statements.ADD_PREFIX, nodes)
+        each(db, statements.ADD_MESSAGE, bodies)
+        each(db, statements.ADD_PREFIX, nodes)
     return head
 
 
-def read(db: pw.SqliteDatabase, tenant: str, head: bytes | None) -> Transcript:
+def read(db: Database, tenant: str, head: bytes | None) -> Transcript:
     """Give the transcript that ends in `head`."""
     said = rows(db, statements.MESSAGES, {"tenant": tenant, "head": head})
     return Transcript.model_validate_json('{"messages":[' + ",".join(body for (body,) in said) + "]}")
 
 
-def prune(db: pw.SqliteDatabase, tenant: str, head: bytes | None) -> None:
+def prune(db: Database, tenant: str, head: bytes | None) -> None:
     """Remove `head` and what is above it, with their messages, up to the first that something else refers to."""
     while head is not None:
         dropped = row(db, statements.DROP_PREFIX, {"tenant": tenant, "digest": head})

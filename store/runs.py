@@ -26,6 +26,7 @@ class Run:
         background: nobody waits for it; it begins as `queued`, not as `in_progress`.
         previous: the run that it continues, if the client named one.
         session_key: the client's own name for the session, if it has one.
+        key: the public id of the API key that asked.
 
     """
 
@@ -38,6 +39,7 @@ class Run:
     background: bool = False
     previous: str | None = None
     session_key: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Finished:
         output: the messages that it appended to the transcript.
         steps: its turns of the loop, and the tools that it executed in between.
         timeline: numbers for whoever replays its events; the store does not look inside.
+        key: the public id of the API key whose day it is charged to.
 
     """
 
@@ -58,6 +61,7 @@ class Finished:
     output: tuple[Message, ...] = ()
     steps: tuple[Stepped, ...] = ()
     timeline: tuple[int, ...] = ()
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class StoredRun:
     id: str
     tenant: str
     session: str
+    key: str | None
     status: Status
     background: bool
     model: str

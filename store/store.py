@@ -10,17 +10,19 @@ from typing import Any, Self
 from programs.events import Trajectory
 from programs.tools import Execution
 from programs.transcript import Message, Transcript
-from store import jobs
+from store import jobs, keys, retention
+from store.buckets import Draw, Drawn, draw_kept
 from store.database import migrate
+from store.keys import Key
 from store.runs import Finished, Run, StoredRun
 from store.settings import StateSettings
 from store.threads import Threads
 
-READERS = 2
+_SQLITE_READERS = 2
 
 
 class Store:
-    """Sessions, runs and their transcripts in an SQLite file. Made by `Store.open`.
+    """Sessions, runs and their transcripts in a database. Made by `Store.open`.
 
     Every method works in another thread, from any event loop. It does all that it says, or raises StoreError and
     has done nothing. When a writing method returns, its write is committed (how firmly: `StateSettings`). To cancel
@@ -38,7 +40,9 @@ class Store:
         Raises StoreError where it cannot be made, opened or written; the sentence says why and what to do.
         """
         await asyncio.to_thread(migrate, settings)
-        return cls(Threads(settings, "writer"), Threads(settings, "reader", READERS))
+        readers = settings.connections // 2 if settings.postgres else _SQLITE_READERS
+        writers = settings.connections - readers if settings.postgres else 1
+        return cls(Threads(settings, "writer", writers), Threads(settings, "reader", readers))
 
     async def close(self) -> None:
         """Finish what is being written, and close. After that every method raises StoreError."""
@@ -125,9 +129,53 @@ class Store:
         """
         return await self._writer.do(lambda db: jobs.delete(db, tenant, run_id))
 
+    async def expire(self, before: float) -> bool:
+        """Remove some of the runs of all tenants that ended before that time, then what was audited before it.
+
+        Gives whether there are more.
+        """
+        return await self._writer.do(lambda db: retention.expire(db, before))
+
     async def unfinished(self) -> list[StoredRun]:
         """Give the runs of all tenants that have not ended, oldest first: after a crash, those that it cut off."""
         return await self._readers.do(jobs.unfinished)
+
+    async def draw(self, tenant: str, draws: Sequence[Draw], *, debt: bool = False) -> Drawn:
+        """Take the amounts out of the tenant's token buckets, all or none; with `debt` also what is not there yet.
+
+        All processes that use the database share them.
+        """
+        return await self._writer.do(lambda db: draw_kept(db, tenant, draws, debt=debt))
+
+    async def add_key(self, key: Key) -> None:
+        """Keep a new API key."""
+        await self._writer.do(lambda db: keys.add(db, key))
+
+    async def keys(self) -> list[Key]:
+        """Give the API keys of all tenants, oldest first, with those that have expired or been revoked."""
+        return await self._readers.do(keys.listed)
+
+    async def revoke_key(self, key_id: str, at: float) -> Key | None:
+        """Take an API key back. Gives it as it is then, or None if there is none of that id."""
+        return await self._writer.do(lambda db: keys.revoke(db, key_id, at))
+
+    async def used_key(self, key_id: str, at: float) -> None:
+        """Keep when an API key was last used."""
+        await self._writer.do(lambda db: keys.used(db, key_id, at))
+
+    async def take_call(self, tenant: str, key_id: str, at: float, *, calls: int | None, tokens: int | None) -> None:
+        """Count one call more of the key's day.
+
+        Raises QuotaSpent, and counts nothing, where it has made `calls` or spent `tokens` already.
+        """
+        await self._writer.do(lambda db: keys.take(db, tenant, key_id, at, calls=calls, tokens=tokens))
+
+    async def spent_of_day(self, at: float) -> dict[tuple[str, str], tuple[int, int]]:
+        """Give the calls and tokens that were counted on the day of `at`, by tenant and key.
+
+        Calls are counted of keys that have a budget, tokens of all.
+        """
+        return await self._readers.do(lambda db: keys.spent(db, at))
 
     async def check(self) -> None:
         """Write a row, take it back, and read. Raises StoreError where one of them fails."""

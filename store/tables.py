@@ -37,7 +37,10 @@ session = _table("session", "id", "key", "parent", "depth", "head", "created_at"
 
 # Input is the digest of the transcript that it was given; output that of the one it left, until then the same. Request,
 # steps and timeline are JSON.
-BEGINNING = ("id", "session", "background", "model", "request", "previous", "input", "created_at", "output", "status")
+# The key is the public id of the API key that asked for it.
+BEGINNING = (
+    *("id", "session", "key", "background", "model", "request", "previous", "input", "created_at", "output", "status"),
+)
 run = _table("run", *BEGINNING, *ENDING)
 
 # What a run did with its context, in order: each body is one of `programs.events.Trajectory`, as JSON.
@@ -54,4 +57,15 @@ audit = _table("audit", "run", "session", "at", *EXECUTION)
 todo = _table("todo", "session", "body")
 
 # One row for every run, also where nothing else is kept of it. It is created when the run ends.
-usage = _table("usage", "run", "created_at", "outcome", "seconds", *COST)
+usage = _table("usage", "run", "key", "created_at", "outcome", "seconds", *COST)
+
+# API keys that were made here: see `store.keys.Key`. Models and tools are JSON lists.
+_MAY = ("models", "tools", "calls_per_day", "tokens_per_day")
+KEY = ("id", "name", "digest", "created_at", "expires_at", "used_at", "revoked_at", *_MAY)
+key = _table("key", *KEY)
+
+# What a key has spent of a day, counted from the epoch: one row, so that nobody has to add up `usage`.
+daily = _table("daily", "key", "day", "calls", "tokens")
+
+# How much is in a token bucket of a tenant, and when that was.
+bucket = _table("bucket", "name", "level", "at")

@@ -1,24 +1,28 @@
-"""The threads in which SQLite works, so that the event loop never waits for a disk."""
+"""The threads in which the database works, so that the event loop never waits for a disk or a network."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Literal
 
-import peewee as pw
-
 from programs.errors import StoreError
-from store.database import DATABASE_ERRORS, connector, explain
+from store.database import DATABASE_ERRORS, Database, connector
+from store.postgres import Postgres
 from store.settings import StateSettings
-from store.statements import rows
+from store.sqlite import Sqlite
 
-type Job[T] = Callable[[pw.SqliteDatabase], T]
+type Job[T] = Callable[[Database], T]
+
+_ATTEMPTS = 8  # at a job that is in another process's way
+_PAUSE = 0.005  # seconds before the second one, at the most; doubled each time
 
 
 @dataclass(slots=True, eq=False)
@@ -35,16 +39,19 @@ class _Task:
 class Threads:
     """Threads that run jobs on the database, each over its own connection, for any number of event loops.
 
-    A writer is one thread. What waits for it when it gets free, it runs in one transaction with a savepoint for each
-    job, and commits once: fifty writes wait once for the disk. A job that fails takes back what it wrote itself. If
-    the commit fails, all of them fail and nothing is written. A reader takes one job at a time and shows it one
-    snapshot of the database; it cannot write.
+    SQLite's writer is one thread. What waits for it when it gets free, it runs in one transaction with a savepoint for
+    each job, and commits once: fifty writes wait once for the disk. A job that fails takes back what it wrote itself.
+    If the commit fails, all of them fail and nothing is written.
+
+    PostgreSQL's writers take one job at a time, each in a transaction. One that is in another's way, also in another
+    process, is tried again: a job may run more than once, and only the last time counts.
+
+    A reader takes one job at a time and shows it one snapshot of the database; it cannot write.
     """
 
     def __init__(self, settings: StateSettings, role: Literal["writer", "reader"], count: int = 1) -> None:
-        self._settings = settings
-        self._role = role
         self._database = connector(settings, read_only=role == "reader")
+        self._gathers = role == "writer" and isinstance(self._database, Sqlite)
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._closed = False
         self._closing = threading.Lock()
@@ -81,7 +88,7 @@ class Threads:
         waiting: list[_Task | None] = []
         while None not in waiting:
             waiting = [self._tasks.get()]
-            while self._role == "writer" and not self._tasks.empty():
+            while self._gathers and not self._tasks.empty():
                 waiting.append(self._tasks.get())
             tasks = [task for task in waiting if task is not None]
             if tasks:
@@ -91,29 +98,52 @@ class Threads:
 
     def _transact(self, tasks: list[_Task]) -> None:
         """Run the tasks in one transaction and leave in each what came of it."""
-        try:
-            self._database.begin("IMMEDIATE" if self._role == "writer" else "DEFERRED")
+        if isinstance(self._database, Postgres):
             for task in tasks:
-                self._attempt(task)
+                self._run_alone(self._database, task)
+            return
+        try:
+            self._database.begin_jobs()
+            for task in tasks:
+                self._attempt(self._database, task)
             self._database.commit()
         except DATABASE_ERRORS as error:
             for task in tasks:
-                task.error = explain(error, self._settings)
+                task.error = self._database.explain(error)
             self._database.close()  # takes back what is left of the transaction; the next one connects anew
 
-    def _attempt(self, task: _Task) -> None:
+    @staticmethod
+    def _attempt(db: Sqlite, task: _Task) -> None:
         """Run one task in a savepoint, so that its error is its own.
 
         If SQLite has given up the whole transaction (it may, when a disk fails), there is nothing to go back to: that
         raises.
         """
-        rows(self._database, "SAVEPOINT task", {})
+        db.execute_sql("SAVEPOINT task")  # type: ignore[no-untyped-call]
         try:
-            task.result = task.job(self._database)
+            task.result = task.job(db)
         except Exception as error:  # noqa: BLE001 - not swallowed: whoever awaits the job gets it
-            task.error = explain(error, self._settings) if isinstance(error, DATABASE_ERRORS) else error
-            rows(self._database, "ROLLBACK TO task", {})
-        rows(self._database, "RELEASE task", {})
+            task.error = db.explain(error) if isinstance(error, DATABASE_ERRORS) else error
+            db.execute_sql("ROLLBACK TO task")  # type: ignore[no-untyped-call]
+        db.execute_sql("RELEASE task")  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def _run_alone(db: Postgres, task: _Task) -> None:
+        """Run one task in a transaction of its own, again where others were in its way."""
+        for attempt in range(_ATTEMPTS):
+            task.error = None
+            try:
+                db.begin_jobs()
+                task.result = task.job(db)
+                db.commit()
+            except Exception as error:  # noqa: BLE001 - not swallowed: whoever awaits the job gets it
+                task.error = db.explain(error) if isinstance(error, DATABASE_ERRORS) else error
+                db.take_back()
+                if not db.passes(error):
+                    return
+                time.sleep(random.uniform(0, _PAUSE * 2**attempt))  # noqa: S311
+            else:
+                return
 
 
 def _answer(tasks: list[_Task]) -> None:

@@ -13,6 +13,9 @@ import yaml
 from openai import AsyncOpenAI, OpenAI
 
 from evals.scripted import Reply, ScriptedBackend, in_turn
+from store import StateSettings
+from store.database import migrate
+from tests.postgres import PostgresServer, postgres_server, programs
 from tests.support import ServerProcess, running
 
 HELLO = in_turn(Reply(["Hello", " there."]))
@@ -35,6 +38,30 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("RANTS_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The session's PostgreSQL."""
+    binaries = programs()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with postgres_server(binaries) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _migrated(postgres: PostgresServer) -> str:
+    """A database that has the tables, to be copied."""
+    name = postgres.database()
+    migrate(StateSettings.model_validate({"url": postgres.url(name)}))
+    return name
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer, _migrated: str) -> str:
+    """The URL of a new database of PostgreSQL, with empty tables."""
+    return postgres.url(postgres.database(_migrated))
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +101,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, scripted_backend: ScriptedB
         "RANTS_MODELS__GENERATOR__API_KEY": "key-of-the-backend",
         "RANTS_RESILIENCE__BACKOFF_SECONDS": "0.05",
         "RANTS_RESILIENCE__MAX_BACKOFF_SECONDS": "2",
+        "RANTS_RESILIENCE__BREAKER_FAILURES": "0",  # what one test does to the backend is not the next one's business
         "RANTS_SERVER__HEALTH_CACHE_SECONDS": "0",
+        "RANTS_SERVER__READ_TIMEOUT_SECONDS": "2",
     }
     with running(tmp_path_factory.mktemp("scripted"), variables) as process:
         yield process
@@ -101,7 +130,13 @@ def http(server: ServerProcess) -> Iterator[httpx2.Client]:
 
 
 TENANTS = ("alice", "bob", "carol", "dora", "emil", "fritz", "gina")
-"""Each has the key `key-of-NAME` on the guarded server, and so a bucket of its own."""
+"""Each has the key `key_of(NAME)` on the guarded server, and so a bucket of its own."""
+
+
+def key_of(tenant: str) -> str:
+    """A tenant's key, strong enough to be taken."""
+    return f"key-of-{tenant}-0123456789abcdef"
+
 
 BURST = 12
 """How many requests a tenant of the guarded server has at once."""
@@ -117,9 +152,9 @@ def guarded_server(
         "server": {"keep_alive_seconds": 0.1},
         "limits": {"max_request_bytes": 100_000},
         "models": {"generator": {"base_url": scripted_backend.base_url, "model": "scripted", "context_window": 8000}},
-        "auth": {"enabled": True, "api_keys": [{"key": f"key-of-{name}", "tenant_id": name} for name in TENANTS]},
+        "auth": {"enabled": True, "api_keys": [{"key": key_of(name), "tenant_id": name} for name in TENANTS]},
         "rate_limits": {"enabled": True, "requests_per_minute": 6, "burst": BURST},
-        "resilience": {"read_timeout_seconds": 2, "request_timeout_seconds": 4},
+        "resilience": {"read_timeout_seconds": 2, "request_timeout_seconds": 4, "breaker_failures": 0},
     }
     (folder / "guarded.yaml").write_text(yaml.safe_dump(config))
     with running(folder, {"RANTS_CONFIG": "guarded.yaml"}) as process:
@@ -130,7 +165,7 @@ def guarded_server(
 def tenants(guarded_server: ServerProcess) -> Iterator[dict[str, OpenAI]]:
     """The SDK on the guarded server, for each tenant."""
     clients = {
-        name: OpenAI(base_url=guarded_server.base_url, api_key=f"key-of-{name}", max_retries=0, timeout=60)
+        name: OpenAI(base_url=guarded_server.base_url, api_key=key_of(name), max_retries=0, timeout=60)
         for name in TENANTS
     }
     yield clients

@@ -12,15 +12,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import chdir, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
+from unittest.mock import patch
 
 import httpx2
 import openai
 from openai import OpenAI
 from openai.types.responses import Response, ResponseStreamEvent
+from typer.testing import CliRunner
+
+from server.cli import app
 
 MODEL = "rants-one"
 
@@ -94,6 +98,19 @@ class ServerProcess:
             return self._process.wait(_PATIENCE)
         finally:
             self._process.kill()
+
+    def command(self, *arguments: str) -> str:
+        """Run a `rants` command beside it, with the same configuration; gives what it prints."""
+        with chdir(self.folder), patch.dict(os.environ, self.environment, clear=True):
+            done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    @property
+    def descriptors(self) -> int:
+        """How many it has open."""
+        assert self._process is not None
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
 
     def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Ask the server's database."""

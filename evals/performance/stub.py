@@ -12,6 +12,7 @@ import json
 import time
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 TOKENS = tuple(f" word{number}" for number in range(20))
@@ -95,6 +96,10 @@ async def listen(connection: Callable[[], Connection]) -> None:
 
 
 class _Stub(Connection):
+    def __init__(self, pause: float) -> None:
+        super().__init__()
+        self._pause = pause
+
     def answer(self, head: bytes, body: bytes) -> None:
         write = self.transport.write
         if head.startswith(b"GET"):
@@ -102,12 +107,22 @@ class _Stub(Connection):
         elif json.loads(body).get("stream"):
             write(_STREAM_HEAD + _ROLE)
             write(_chunk({"content": str(time.monotonic_ns())}))
+            if self._pause:
+                asyncio.get_running_loop().call_later(self._pause, self._go_on, _REST)
+                return
             for piece in _REST:
                 write(piece)
         else:
             write(_completion(str(time.monotonic_ns()) + "".join(TOKENS)))
 
+    def _go_on(self, left: tuple[bytes, ...]) -> None:
+        if self.transport.is_closing():
+            return
+        self.transport.write(left[0])
+        if len(left) > 1:
+            asyncio.get_running_loop().call_later(self._pause, self._go_on, left[1:])
 
-def serve() -> None:
-    """Answer until the process is stopped."""
-    asyncio.run(listen(_Stub))
+
+def serve(pause: float = 0.0) -> None:
+    """Answer until the process is stopped; with `pause`, so many seconds pass before each further piece of a stream."""
+    asyncio.run(listen(partial(_Stub, pause)))

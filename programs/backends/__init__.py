@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 import dspy
 from dspy.lm15 import LM15Error
 
-from programs.backends.engine import AsyncEngine, listening, run_sync
-from programs.backends.failures import translate
+from programs.backends.breaker import State
+from programs.backends.engine import AsyncEngine, calling, listening, run_sync
+from programs.backends.failures import said, translate
+from programs.backends.fallbacks import Fallbacks
+from programs.backends.guarded import Guarded
 from programs.backends.lm import BackendLM
 from programs.settings import ModelSettings, ModelsSettings, ResilienceSettings
 
-__all__ = ["ROLES", "AsyncEngine", "Backends", "Health", "Role", "listening", "run_sync", "translate"]
+__all__ = ["ROLES", "AsyncEngine", "Backends", "Health", "Role", "calling", "listening", "run_sync", "translate"]
 
 Role = Literal["generator", "tool_compiler", "code_interpreter", "vision", "sub_lm"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -27,21 +30,30 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One look at a backend: `error` is None when it answered; `latency` is in seconds."""
+    """One look at a backend.
+
+    Attributes:
+        latency: in seconds.
+        error: why it cannot be used; None when it answered.
+        breaker: the state of its breaker. While that is open it is not asked.
+        fallbacks: how those do that are asked in its place.
+    """
 
     role: Role
     provider: str
     model: str
     latency: float
     error: str | None
+    breaker: State
+    fallbacks: tuple[Health, ...] = ()
 
 
 class Backends:
     """The models of one configuration, by role. A role that has no entry is played by the generator.
 
     Args:
-        models: the entries; two that are equal share one engine.
-        resilience: time-outs and retries of the `openai` ones.
+        models: the entries; those that are equal share one engine and its breaker, fallbacks too.
+        resilience: time-outs, retries and breakers.
 
     Raises:
         ConfigurationError: an embedded model's weights are not there.
@@ -50,24 +62,28 @@ class Backends:
     def __init__(self, models: ModelsSettings | None = None, resilience: ResilienceSettings | None = None) -> None:
         self.settings = models or ModelsSettings()
         self._resilience = resilience or ResilienceSettings()
-        self._engines: dict[Role, AsyncEngine] = {}
+        self._bound: list[Guarded] = []
+        self._backends: dict[Role, tuple[Guarded, ...]] = {}
         self._lms: dict[Role, dspy.LM] = {}
-        bound: list[tuple[ModelSettings, AsyncEngine, dspy.LM]] = []
         for role in ROLES:
             entry: ModelSettings | None = getattr(self.settings, role)
             if entry is None:
                 continue
-            known = next(((engine, lm) for other, engine, lm in bound if other == entry), None)
-            engine, lm = known or self._bind(role, entry)
-            bound.append((entry, engine, lm))
-            self._engines[role], self._lms[role] = engine, lm
+            same = next((other for other in self._backends if getattr(self.settings, other) == entry), None)
+            if same is not None:
+                self._backends[role], self._lms[role] = self._backends[same], self._lms[same]
+                continue
+            first, *others = self._backends[role] = tuple(self._bind(role, one) for one in (entry, *entry.fallbacks))
+            engine = Fallbacks(self._backends[role]) if others else first
+            self._lms[role] = BackendLM(entry.model or "default", engine)
 
     @classmethod
     def of(cls, generator: dspy.LM, **others: dspy.LM) -> Self:
         """Backends from LMs that were made elsewhere, by role."""
         backends = cls.__new__(cls)
         backends.settings = ModelsSettings()
-        backends._engines = {}
+        backends._bound = []
+        backends._backends = {}
         backends._lms = {"generator": generator, **others}  # type: ignore[dict-item]
         return backends
 
@@ -78,6 +94,11 @@ class Backends:
     def lm(self, role: Role) -> dspy.LM:
         """The model that plays `role`."""
         return self._lms.get(role) or self._lms["generator"]
+
+    def provider(self, role: Role) -> str:
+        """Of the model of `role`, as it is configured: `embedded`, `openai`, ..."""
+        entry: ModelSettings = getattr(self.settings, role) or self.settings.generator
+        return str(entry.provider)
 
     def can(self, role: Role, capability: Literal["json_schema", "vision"]) -> bool:
         """Whether the model of `role` is configured as able to do that."""
@@ -94,11 +115,17 @@ class Backends:
         entry: ModelSettings | None = getattr(self.settings, role)
         if entry is None:
             return None if role == "generator" else self.window("generator")
-        return entry.context_window or getattr(self._engines.get(role), "window", None)
+        return self._backends[role][0].window if role in self._backends else entry.context_window
 
     async def health(self, within: float = 2.0) -> list[Health]:
         """Look at every configured backend at once; each look takes at most `within` seconds."""
-        return list(await asyncio.gather(*(self._look(role, within) for role in self._engines)))
+        looks = await asyncio.gather(*(_look(backend, within) for backend in self._bound))
+        seen = dict(zip(self._bound, looks, strict=True))
+        told = []
+        for role, backends in self._backends.items():
+            first, *others = (self._told(role, backend, *seen[backend]) for backend in backends)
+            told.append(replace(first, fallbacks=tuple(others)))
+        return told
 
     async def warm(self) -> None:
         """Load embedded weights now instead of with the first question."""
@@ -106,30 +133,40 @@ class Backends:
 
     async def aclose(self) -> None:
         """Let go of every connection, thread and weight."""
-        for engine in set(self._engines.values()):
-            await engine.aclose()
+        for backend in self._bound:
+            await backend.aclose()
 
-    async def _look(self, role: Role, within: float) -> Health:
-        entry: ModelSettings = getattr(self.settings, role)
-        engine = self._engines[role]
-        start = time.perf_counter()
-        try:
-            await engine.reach(within)
-            error = None
-        except LM15Error as failure:
-            error = str(failure.message).partition("\n\n")[0]
-        latency = time.perf_counter() - start
-        return Health(role, str(entry.provider), entry.model or "(the first it lists)", latency, error)
+    def _told(self, role: Role, backend: Guarded, latency: float, error: str | None) -> Health:
+        entry = backend.entry
+        model = entry.model or "(the first it lists)"
+        return Health(role, str(entry.provider), model, latency, error, backend.breaker.state)
 
-    def _bind(self, role: Role, entry: ModelSettings) -> tuple[AsyncEngine, dspy.LM]:
+    def _bind(self, role: Role, entry: ModelSettings) -> Guarded:
+        """The backend of an entry; the same for equal ones."""
+        alone = entry.alone
+        for known in self._bound:
+            if known.entry == alone:
+                return known
         engine: AsyncEngine
         # An engine is imported only when it is configured: llama.cpp is 100 MB of library.
-        if entry.provider == "embedded":
+        if alone.provider == "embedded":
             from programs.backends.embedded import EmbeddedEngine
 
-            engine = EmbeddedEngine(role, entry)
+            engine = EmbeddedEngine(role, alone)
         else:
             from programs.backends.openai import OpenAIEngine
 
-            engine = OpenAIEngine(role, entry, self._resilience)
-        return engine, BackendLM(entry.model or "default", engine)
+            engine = OpenAIEngine(role, alone, self._resilience)
+        self._bound.append(Guarded(role, engine, alone, self._resilience))
+        return self._bound[-1]
+
+
+async def _look(backend: Guarded, within: float) -> tuple[float, str | None]:
+    """How long a backend took to answer, in seconds; and why it did not."""
+    start = time.perf_counter()
+    try:
+        await backend.reach(within)
+        error = None
+    except LM15Error as failure:
+        error = said(failure)
+    return time.perf_counter() - start, error

@@ -34,6 +34,7 @@ from dspy.lm15 import (
 from programs.backends.calls import tool_call
 from programs.backends.engine import StreamEvent
 
+_MOST_TOKENS = 10**12
 _FINISH_REASONS = {"length": "length", "content_filter": "content_filter"}
 
 
@@ -173,7 +174,9 @@ class ChunkReader:
                         name=function.get("name") or None,
                     )
                 )
-            self._finish_reason = choice.get("finish_reason") or self._finish_reason
+            if (reason := choice.get("finish_reason")) is not None and not isinstance(reason, str):
+                raise TypeError("finish_reason must be a string")
+            self._finish_reason = reason or self._finish_reason
 
     def end(self) -> StreamEndEvent:
         """The end event, once the server has nothing more to say.
@@ -189,11 +192,11 @@ class ChunkReader:
 
 def _read_usage(usage: dict[str, Any]) -> Usage:
     details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        input_tokens=usage.get("prompt_tokens"),
-        output_tokens=usage.get("completion_tokens"),
-        cache_read_tokens=details.get("cached_tokens"),
-    )
+    counts = [usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens")]
+    if any(isinstance(count, int) and count > _MOST_TOKENS for count in counts):
+        raise ValueError("nobody has counted so many tokens")
+    prompt, completion, cached = counts
+    return Usage(input_tokens=prompt, output_tokens=completion, cache_read_tokens=cached)
 
 
 _TOO_LONG = ("context_length_exceeded", "exceed_context_size_error")

@@ -48,7 +48,7 @@ class EmbeddedEngine(AsyncEngine):
         self._defaults = parameters
         self.path = resolve(settings.model or BUNDLED, MODELS_FOLDER.expanduser())
         trained = context_length(self.path)
-        self.window = settings.context_window or min(trained or _LARGEST_DEFAULT_WINDOW, _LARGEST_DEFAULT_WINDOW)
+        self.window: int = settings.context_window or min(trained or _LARGEST_DEFAULT_WINDOW, _LARGEST_DEFAULT_WINDOW)
         self._lock = threading.Lock()
         self._server: Any = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None

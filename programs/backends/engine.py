@@ -7,11 +7,14 @@ event to whoever is `listening`, so that text reaches the user while the reply i
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 
 from dspy.lm15 import (
@@ -50,8 +53,52 @@ def listening(listener: Listener) -> Generator[None]:
         _listener.reset(token)
 
 
+def is_heard() -> bool:
+    """Whether somebody is `listening`."""
+    return _listener.get() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What who calls a model can bear.
+
+    Attributes:
+        deadline: by `time.monotonic()`; no retry waits beyond it.
+        lost: is told how many tokens a try had written that failed.
+    """
+
+    deadline: float = math.inf
+    lost: Callable[[int], None] = lambda _: None
+
+
+_terms: ContextVar[Terms] = ContextVar("terms", default=Terms())  # noqa: B039 - it is frozen
+
+
+def terms() -> Terms:
+    """Those of the model call that is being made."""
+    return _terms.get()
+
+
+@contextmanager
+def calling(*, within: float, lost: Callable[[int], None] | None = None) -> Generator[None]:
+    """Have the model calls made inside know how many seconds there are, at most, and whom to tell of lost tries."""
+    outer = _terms.get()
+    deadline = min(outer.deadline, time.monotonic() + within)
+    token = _terms.set(Terms(deadline, lost or outer.lost))
+    try:
+        yield
+    finally:
+        _terms.reset(token)
+
+
 class AsyncEngine(ABC):
-    """One backend. Errors are `dspy.lm15` errors, so that any DSPy program understands them."""
+    """One backend. Errors are `dspy.lm15` errors, so that any DSPy program understands them.
+
+    Attributes:
+        window: tokens of prompt and reply together; None where nobody said.
+    """
+
+    window: int | None = None
 
     @abstractmethod
     def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:

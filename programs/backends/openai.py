@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import json
-import math
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from aiohttp import (
     ClientError,
-    ClientPayloadError,
     ClientResponse,
     ClientTimeout,
     ConnectionTimeoutError,
@@ -31,13 +28,15 @@ from dspy.lm15 import (
 )
 from dspy.lm15 import TimeoutError as LM15TimeoutError
 
+from programs.backends.bodies import beginning, drained, pieces, retry_after, sse_data, whole
 from programs.backends.chat import ChunkReader, chat_body, chat_error
 from programs.backends.connections import Body, Sessions, described
-from programs.backends.engine import AsyncEngine, StreamEvent
+from programs.backends.engine import AsyncEngine, StreamEvent, terms
+from programs.backends.secrets import Secrets
 from programs.settings import ModelSettings, ResilienceSettings
 
 _MAY_PASS = {408, 425, 429, 500, 502, 503, 504}
-_MAX_EVENT_BYTES = 64 * 2**20
+_MAX_REFUSAL_BYTES = 64 * 1024  # of what comes with a status that is no success: what is longer is no message
 _END_SECONDS = 0.1  # for a body to end after its last event; most end with it
 
 
@@ -45,7 +44,8 @@ class OpenAIEngine(AsyncEngine):
     """Streams from one `base_url`, with pooled connections, time-outs and retries.
 
     A failure that may pass is tried again with exponential backoff and full jitter, or after the server's own
-    `Retry-After`; a request whose stream has begun is never repeated.
+    `Retry-After`, unless that would take longer than the caller has; a request whose stream has begun is never
+    repeated. No error tells the key.
 
     Args:
         name: what the backend is called in errors, usually its role.
@@ -63,6 +63,9 @@ class OpenAIEngine(AsyncEngine):
         self._headers = {"Accept": "text/event-stream"}
         if settings.api_key is not None:
             self._headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
+        self.window = settings.context_window
+        self._where = settings.where
+        self._secrets = Secrets(settings)
         self._sessions = Sessions(self._base_url, resilience)
 
     async def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:
@@ -73,25 +76,29 @@ class OpenAIEngine(AsyncEngine):
             lm15.TimeoutError: silent for longer than allowed.
             lm15.RateLimitError, ServerError, AuthError, UnsupportedModelError, InvalidRequestError: its own refusal.
             lm15.ContextLengthError: the prompt is longer than its window.
-            lm15.StreamAssemblyError: the reply was cut or is not in the protocol.
+            lm15.StreamAssemblyError: the reply was cut, is not in the protocol, or is too long.
         """
-        body = {**chat_body(request, self._defaults), "model": await self._model_name()}
-        if "//api.openai.com/" in self._base_url and "max_tokens" in body:
-            body["max_completion_tokens"] = body.pop("max_tokens")
-        reader = ChunkReader(self._name)
-        response = await self._open(json.dumps(body, ensure_ascii=False).encode())
         try:
-            async with aclosing(self._chunks(response)) as chunks:
-                async for chunk in chunks:
-                    for event in self._read(reader, chunk):
-                        yield event
-            yield reader.end()
-        except TimeoutError as error:
-            raise self._silent() from error
-        except ClientError as error:
-            raise StreamAssemblyError(f"the reply was cut off: {described(error)}", provider=self._name) from error
-        finally:
-            response.close()  # hangs up, unless the body has ended: then its connection is in the pool again
+            body = {**chat_body(request, self._defaults), "model": await self._model_name()}
+            if "//api.openai.com/" in self._base_url and "max_tokens" in body:
+                body["max_completion_tokens"] = body.pop("max_tokens")
+            reader = ChunkReader(self._name)
+            response = await self._open(json.dumps(body, ensure_ascii=False).encode())
+            try:
+                async with aclosing(self._chunks(response)) as chunks:
+                    async for chunk in chunks:
+                        for event in self._read(reader, chunk):
+                            yield event
+                yield reader.end()
+            except TimeoutError as error:
+                raise self._silent() from error
+            except ClientError as error:
+                raise StreamAssemblyError(f"the reply was cut off: {described(error)}", provider=self._name) from error
+            finally:
+                response.close()  # hangs up, unless the body has ended: then its connection is in the pool again
+        except LM15Error as error:
+            self._secrets.clean(error)
+            raise
 
     async def reach(self, within: float) -> None:
         """Ask whether the server is there, by listing its models.
@@ -99,7 +106,11 @@ class OpenAIEngine(AsyncEngine):
         Raises:
             lm15.LM15Error: why it is not usable.
         """
-        await self._list_models(within)
+        try:
+            await self._list_models(within)
+        except LM15Error as error:
+            self._secrets.clean(error)
+            raise
 
     async def aclose(self) -> None:
         """Close this event loop's connections."""
@@ -121,14 +132,14 @@ class OpenAIEngine(AsyncEngine):
             async with session.get(
                 f"{self._base_url}/models", headers=self._headers, timeout=patience, allow_redirects=False
             ) as response:
-                body = await response.read()
+                body = await whole(response, self._resilience.max_reply_bytes, name=self._name)
         except (ClientError, TimeoutError, ValueError) as error:
             raise self._unreachable(error) from error
         if response.status in (401, 403) or response.status >= 500:
             raise self._refusal(response, body)
         try:
             return [str(model["id"]) for model in json.loads(body)["data"]]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             # A server without this route can still answer questions; it just cannot say which models it has.
             return []
 
@@ -145,6 +156,8 @@ class OpenAIEngine(AsyncEngine):
                 if wait is None:
                     ceiling = self._resilience.backoff_seconds * 2**attempt
                     wait = random.uniform(0, min(ceiling, self._resilience.max_backoff_seconds))  # noqa: S311
+                if time.monotonic() + wait >= terms().deadline:
+                    raise
                 await asyncio.sleep(wait)
                 attempt += 1
 
@@ -165,7 +178,7 @@ class OpenAIEngine(AsyncEngine):
         if 200 <= response.status < 300:
             return response
         try:
-            refusal = await response.read()
+            refusal = await beginning(response, _MAX_REFUSAL_BYTES)
         except (ClientError, TimeoutError) as error:
             raise ServerError(f"HTTP {response.status}", provider=self._name) from error
         finally:
@@ -176,8 +189,8 @@ class OpenAIEngine(AsyncEngine):
         status = response.status
         try:
             said = json.loads(body)
-        except ValueError:
-            said = body.decode(response.get_encoding(), errors="replace").strip()[:500]
+        except (ValueError, RecursionError):
+            said = self._shown(body, 500)
         error = said.get("error", said) if isinstance(said, dict) else said
         message = str(error.get("message") or error) if isinstance(error, dict) else str(error)
         details: dict[str, Any] = {"provider": self._name, "status": status}
@@ -186,21 +199,23 @@ class OpenAIEngine(AsyncEngine):
         if status == 404:
             return UnsupportedModelError(message or "not found", **details)
         if status == 429:
-            return RateLimitError(message or "too many requests", retry_after=_retry_after(response), **details)
+            return RateLimitError(message or "too many requests", retry_after=retry_after(response), **details)
         if status in _MAY_PASS:
-            return ServerError(message or f"HTTP {status}", retry_after=_retry_after(response), **details)
+            return ServerError(message or f"HTTP {status}", retry_after=retry_after(response), **details)
         return chat_error(error, provider=self._name, status=status)
 
     async def _chunks(self, response: ClientResponse) -> AsyncGenerator[Any]:
         """The JSON of each server-sent event, or of the whole body where the server does not stream."""
         if "json" in response.headers.get("content-type", ""):
-            yield self._parse(await response.read())
+            yield self._parse(await whole(response, self._resilience.max_reply_bytes, name=self._name))
             return
-        pieces = response.content.iter_any()
-        async with aclosing(_sse_data(pieces)) as events:
+        async with (
+            aclosing(pieces(response, self._resilience.max_reply_bytes, name=self._name)) as body,
+            aclosing(sse_data(body)) as events,
+        ):
             async for data in events:
                 if data == b"[DONE]":
-                    await _drain(pieces)
+                    await drained(body)
                     return
                 yield self._parse(data)
 
@@ -209,65 +224,24 @@ class OpenAIEngine(AsyncEngine):
             parsed = json.loads(data)
             if b"\\u" in data:
                 json.dumps(parsed, ensure_ascii=False).encode()  # half of a surrogate pair is JSON, but no text
-        except ValueError as error:
-            raise StreamAssemblyError(f"not JSON: {data[:100]!r}", provider=self._name) from error
+        except (ValueError, RecursionError) as error:
+            raise StreamAssemblyError(f"not JSON: {self._shown(data, 100)}", provider=self._name) from error
         return parsed
 
     def _read(self, reader: ChunkReader, chunk: Any) -> list[StreamEvent]:
         try:
             return list(reader.read(chunk))
         except (AttributeError, TypeError, ValueError) as error:
-            said = json.dumps(chunk)[:100]
+            said = self._shown(json.dumps(chunk).encode(), 100)
             raise StreamAssemblyError(f"not a chat completion chunk: {said}", provider=self._name) from error
 
+    def _shown(self, data: bytes, most: int) -> str:
+        """The beginning of what a server sent, for a person. A key that is cut in two would not be known again."""
+        return self._secrets.out_of(data[: most + 4096].decode(errors="replace")).strip()[:most]
+
     def _unreachable(self, error: Exception) -> LM15Error:
-        return TransportError(f"cannot reach {self._base_url}: {described(error)}", provider=self._name)
+        return TransportError(f"cannot reach {self._where}: {described(error)}", provider=self._name)
 
     def _silent(self) -> LM15Error:
         allowed = self._resilience.read_timeout_seconds
         return LM15TimeoutError(f"no answer within {allowed:g} seconds", provider=self._name)
-
-
-async def _sse_data(source: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """The `data` of each event (https://html.spec.whatwg.org/multipage/server-sent-events.html), split at any byte."""
-    rest = b""
-    data: list[bytes] = []
-    async for piece in source:
-        *lines, rest = (rest + piece).split(b"\n")
-        if len(rest) > _MAX_EVENT_BYTES:
-            raise ClientPayloadError("an event of the stream is longer than 64 MiB")
-        for line in lines:
-            stripped = line.rstrip(b"\r")
-            if stripped.startswith(b"data:"):
-                data.append(stripped[5:].removeprefix(b" "))
-            elif not stripped and data:
-                yield b"\n".join(data)
-                data.clear()
-    # Some servers leave out the last blank line.
-    if rest.startswith(b"data:"):
-        data.append(rest[5:].strip())
-    if data:
-        yield b"\n".join(data)
-
-
-async def _drain(pieces: AsyncIterator[bytes]) -> None:
-    """Read the end of a body in which nothing more is said: only then can its connection be used again."""
-    with suppress(TimeoutError, ClientError):
-        async with asyncio.timeout(_END_SECONDS):
-            async for _ in pieces:
-                pass
-
-
-def _retry_after(response: ClientResponse) -> float | None:
-    """Seconds to wait, from either form of the header (RFC 9110, 10.2.3)."""
-    value = response.headers.get("retry-after")
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
-            return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None

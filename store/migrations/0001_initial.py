@@ -32,7 +32,7 @@ def up(migrator, db):
         class Meta:
             table_name = "prefix"
             primary_key = pw.CompositeKey("tenant", "digest")
-            without_rowid = True
+            without_rowid = isinstance(db, pw.SqliteDatabase)
             indexes = ((("tenant", "parent"), False), (("tenant", "message"), False))
             constraints = (
                 _same_tenant("parent", "prefix", "digest"),
@@ -51,7 +51,7 @@ def up(migrator, db):
         class Meta:
             table_name = "session"
             primary_key = pw.CompositeKey("tenant", "id")
-            without_rowid = True
+            without_rowid = isinstance(db, pw.SqliteDatabase)
             indexes = ((("tenant", "key"), True), (("tenant", "head", "key"), False))
             constraints = (_same_tenant("head", "prefix", "digest"),)
 
@@ -101,4 +101,5 @@ def up(migrator, db):
         class Meta:
             table_name = "usage"
 
-    db.create_tables([Message, Prefix, Session, Run, Usage])
+    for table in (Message, Prefix, Session, Run, Usage):  # in this order: each refers to those before it
+        table.create_table()

@@ -17,7 +17,7 @@ def up(migrator, db):
         class Meta:
             table_name = "call"
             primary_key = pw.CompositeKey("tenant", "id")
-            without_rowid = True
+            without_rowid = isinstance(db, pw.SqliteDatabase)
             indexes = ((("tenant", "run"), False),)
             constraints = (pw.SQL("FOREIGN KEY (tenant, run) REFERENCES run (tenant, id) ON DELETE CASCADE"),)
 
@@ -42,7 +42,7 @@ def up(migrator, db):
         class Meta:
             table_name = "todo"
             primary_key = pw.CompositeKey("tenant", "session")
-            without_rowid = True
+            without_rowid = isinstance(db, pw.SqliteDatabase)
             constraints = (pw.SQL("FOREIGN KEY (tenant, session) REFERENCES session (tenant, id) ON DELETE CASCADE"),)
 
     db.create_tables([Call, Audit, Todo])

@@ -31,6 +31,7 @@ from programs.events import (
     CodeWritten,
     Concluded,
     Event,
+    Measured,
     ModelCalled,
     RunDone,
     SessionOpened,
@@ -120,7 +121,8 @@ class Bench:
         rants.explore.write.demos = []  # so that the scripts need not tell them from turns
         async with aclosing(rants.run(session, sampling, recorded=recorded)) as run:
             async for event in run:
-                self.events.append(event)
+                if not isinstance(event, Measured):
+                    self.events.append(event)
         done = self.events[-1]
         assert isinstance(done, RunDone)
         assert sum(isinstance(event, RunDone) for event in self.events) == 1

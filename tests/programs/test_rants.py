@@ -23,7 +23,7 @@ from programs.errors import (
     ContextTooLong,
     InvalidRequest,
 )
-from programs.events import RunDone, StepDone, TextDelta
+from programs.events import ModelAnswered, RunDone, StepDone, TextDelta
 from programs.settings import LoopSettings, ModelSettings, ModelsSettings, ResilienceSettings
 from programs.transcript import ToolIntent
 from tests.support import eventually
@@ -55,8 +55,10 @@ HELLO = Session(id="test", transcript=Transcript(messages=(Message(role="user", 
 async def test_events_tell_the_text_the_step_and_the_end(rants: RANTS, backends: Backends) -> None:
     events = [event async for event in rants.run(HELLO)]
     spent = Usage(prompt=9, completion=2, cached=4)
-    assert events[:-2] == [TextDelta("Hel"), TextDelta("lo.")]
-    step, done = events[-2:]
+    *texts, answered, step, done = events
+    assert texts == [TextDelta("Hel"), TextDelta("lo.")]
+    assert isinstance(answered, ModelAnswered)
+    assert (answered.role, answered.model, answered.outcome, answered.usage) == ("generator", "scripted", "ok", spent)
     assert isinstance(step, StepDone)
     assert (step.session, step.step, step.text, step.calls, step.usage) == ("test", 1, "Hello.", (), spent)
     assert isinstance(done, RunDone)

@@ -10,7 +10,7 @@ import pytest
 from openai import OpenAI
 
 from evals.scripted import ScriptedBackend
-from tests.conftest import BURST
+from tests.conftest import BURST, key_of
 from tests.support import MODEL, ServerProcess
 
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Hello?"}]}
@@ -38,7 +38,12 @@ ROUTES = [
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"authorization": "Bearer wrong"}, {"authorization": "Basic key-of-alice"}, {"x-api-key": "key-of-alic"}],
+    [
+        {},
+        {"authorization": "Bearer wrong"},
+        {"authorization": f"Basic {key_of('alice')}"},
+        {"x-api-key": key_of("alice")[:-1]},
+    ],
     ids=["none", "wrong", "basic", "almost"],
 )
 def test_no_route_answers_without_a_known_key(
@@ -57,9 +62,9 @@ def test_no_route_answers_without_a_known_key(
 @pytest.mark.parametrize(
     "headers",
     [
-        {"authorization": "Bearer key-of-alice"},
-        {"authorization": "bearer  key-of-alice"},
-        {"x-api-key": "key-of-alice"},
+        {"authorization": f"Bearer {key_of('alice')}"},
+        {"authorization": f"bearer  {key_of('alice')}"},
+        {"x-api-key": key_of("alice")},
     ],
     ids=["bearer", "lower-case", "x-api-key"],
 )
@@ -140,7 +145,7 @@ def test_a_body_without_a_length_is_counted_while_it_comes(plain: httpx2.Client,
     answer = plain.post(
         "/v1/responses",
         content=(b" " * 10_000 for _ in range(20)),
-        headers={"x-api-key": "key-of-dora", "content-type": "application/json"},
+        headers={"x-api-key": key_of("dora"), "content-type": "application/json"},
     )
     assert answer.status_code == 413
     assert backend.calls == []

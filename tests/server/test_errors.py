@@ -160,10 +160,36 @@ def test_a_wrong_field_of_responses_is_named(
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"5", b"null", b'"x"', b"\xff\xfe", b'{"model": "\xff"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"[]", b"5", b"null", b'"x"', b"\xff\xfe", b'{"model": "\xff"}', b"{}{}"),
+        '{"input": "Hello?"}'.encode("utf-16"),
+        b'{"input": "\xed\xa0\x80"}',  # half of a surrogate pair, as bytes
+        b'{"input": "Hello?", "metadata": NaN}',
+        b'{"input": "Hello?", "reasoning": {"a": [-1e999]}}',
+        b'{"input": "Hello?", "reasoning": {"a": [1%b.0]}}' % (b"0" * 400),
+        b'{"input": "Hello?", "reasoning": %b1%b}' % (b'{"a":' * 300, b"}" * 300),
+    ],
+)
 def test_a_body_that_is_no_json_object_is_refused(http: httpx2.Client, path: str, content: bytes) -> None:
     answer = http.post(path, content=content, headers={"content-type": "application/json"})
     assert_shape(answer, 400, param=None)
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx", "json"])
+def test_a_body_that_does_not_say_that_it_is_json_is_refused(http: httpx2.Client, kind: str) -> None:
+    # As JSON or not: a page of another origin can send these kinds without asking first.
+    for content in (b'{"input": "Hello?"}', b"\\ud800"):
+        answer = http.post("/v1/responses", content=content, headers={"content-type": kind})
+        assert_shape(answer, 415, param=None)
+        assert "application/json" in answer.json()["error"]["message"]
+
+
+def test_json_may_have_a_byte_order_mark_a_charset_and_a_kind(http: httpx2.Client, backend: ScriptedBackend) -> None:
+    for kind in ("application/json; charset=utf-8", "Application/JSON", "application/vnd.x+json"):
+        answer = http.post("/v1/responses", content=b'\xef\xbb\xbf{"input": "Hello?"}', headers={"content-type": kind})
+        assert answer.status_code == 200, answer.text
 
 
 def test_lone_surrogates_are_refused_and_break_nothing(http: httpx2.Client, backend: ScriptedBackend) -> None:

@@ -8,6 +8,7 @@ import httpx2
 from openai import OpenAI
 
 from evals.scripted import ScriptedBackend
+from tests.conftest import key_of
 from tests.support import MODEL, ServerProcess
 
 
@@ -23,7 +24,14 @@ def test_health_tells_the_version_the_store_the_environment_and_every_backend(
     latency = said["backends"]["generator"].pop("latency_ms")
     assert latency > 0
     assert said["backends"] == {
-        "generator": {"provider": "openai", "model": "scripted", "reachable": True, "error": None}
+        "generator": {
+            "provider": "openai",
+            "model": "scripted",
+            "reachable": True,
+            "error": None,
+            "breaker": "closed",
+            "fallbacks": [],
+        }
     }
 
 
@@ -43,15 +51,17 @@ def test_the_server_is_alive_but_not_ready_while_its_backend_is_away(
 
 
 def test_what_was_seen_is_remembered_for_a_while(guarded_server: ServerProcess, backend: ScriptedBackend) -> None:
-    with httpx2.Client(base_url=guarded_server.address) as http:
+    with httpx2.Client(base_url=guarded_server.address, headers={"x-api-key": key_of("alice")}) as http:
         before = http.get("/health").json()
         with backend.away():
             assert http.get("/health").json() == before
 
 
-def test_health_and_liveness_need_no_key(guarded_server: ServerProcess, backend: ScriptedBackend) -> None:
+def test_liveness_and_readiness_need_no_key_and_the_details_do(
+    guarded_server: ServerProcess, backend: ScriptedBackend
+) -> None:
     with httpx2.Client(base_url=guarded_server.address) as http:
-        assert [http.get(f"/health{path}").status_code for path in ("", "/live", "/ready")] == [200, 200, 200]
+        assert [http.get(f"/health{path}").status_code for path in ("", "/live", "/ready")] == [401, 200, 200]
 
 
 def test_the_embedded_model_is_a_backend_like_any_other(embedded_server: ServerProcess) -> None:

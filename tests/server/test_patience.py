@@ -11,6 +11,7 @@ import pytest
 from openai import OpenAI
 
 from evals.scripted import Reply, ScriptedBackend, in_turn
+from tests.conftest import key_of
 from tests.support import MODEL, WAYS, Asking, ServerProcess, eventually, response_events, sse
 
 HELLO: list[Any] = [{"role": "user", "content": "Hello?"}]
@@ -20,7 +21,7 @@ QUIET = Reply(["One. ", "Two."], first_delay=0.5, delay=0.5)
 
 @pytest.fixture
 def key() -> dict[str, str]:
-    return {"x-api-key": "key-of-emil"}
+    return {"x-api-key": key_of("emil")}
 
 
 def test_a_chat_stream_carries_comments_in_a_long_silence(

@@ -31,7 +31,7 @@ _SLOWLY = 0.02  # seconds that each model takes, so that there is a middle
 def forks() -> ForkServerContext:
     """Processes that are forked from one in which everything is imported already: a start takes no time."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["server.cli", "server.app", "server.stopping", "programs.backends.openai"])
+    context.set_forkserver_preload(["server.cli", "server.app", "server.workers", "programs.backends.openai"])
     return context
 
 

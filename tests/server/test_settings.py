@@ -46,12 +46,15 @@ NAMES: list[tuple[str, dict[str, Any], str, Any, str, Any]] = [
         "models.generator.provider", "openai", "embedded", "embedded",
     ),
     (
-        "RANTS_AUTH__ENABLED", {"auth": {"api_keys": [{"key": "key-of-the-file"}]}},
+        "RANTS_AUTH__ENABLED", {"auth": {"api_keys": [{"key": "key-of-the-file-0123456789"}]}},
         "auth.enabled", False, "true", True,
     ),
-    ("RANTS_AUTH__API_KEYS__0__KEY", {}, "auth.api_keys.0.key", "key-of-the-file", "key-of-mine", "key-of-mine"),
     (
-        "RANTS_AUTH__API_KEYS__0__TENANT_ID", {"auth": {"api_keys": [{"key": "key-of-the-file"}]}},
+        "RANTS_AUTH__API_KEYS__0__KEY", {}, "auth.api_keys.0.key",
+        "key-of-the-file-0123456789", "key-of-mine-0123456789abc", "key-of-mine-0123456789abc",
+    ),
+    (
+        "RANTS_AUTH__API_KEYS__0__TENANT_ID", {"auth": {"api_keys": [{"key": "key-of-the-file-0123456789"}]}},
         "auth.api_keys.0.tenant_id", "file", "mine", "mine",
     ),
     ("RANTS_RATE_LIMITS__ENABLED", {}, "rate_limits.enabled", False, "1", True),
@@ -117,39 +120,42 @@ def test_the_file_of_the_repository_says_what_is_the_default_anyway(monkeypatch:
 
 
 def test_an_index_addresses_an_item_of_a_list(monkeypatch: pytest.MonkeyPatch, nowhere: Path) -> None:
-    keys = [{"key": "first-of-file", "tenant_id": "one"}, {"key": "second-of-file", "tenant_id": "two"}]
+    keys = [
+        {"key": "first-of-file-0123456789", "tenant_id": "one"},
+        {"key": "second-of-file-0123456789", "tenant_id": "two"},
+    ]
     (nowhere / "config.yaml").write_text(yaml.safe_dump({"auth": {"api_keys": keys}}))
-    monkeypatch.setenv("RANTS_AUTH__API_KEYS__1__KEY", "second-of-mine")
-    monkeypatch.setenv("RANTS_AUTH__API_KEYS__2__KEY", "third-of-mine")
+    monkeypatch.setenv("RANTS_AUTH__API_KEYS__1__KEY", "second-of-mine-0123456789")
+    monkeypatch.setenv("RANTS_AUTH__API_KEYS__2__KEY", "third-of-mine-0123456789")
     monkeypatch.setenv("RANTS_AUTH__API_KEYS__2__TENANT_ID", "three")
     entries = Settings.load().auth.api_keys
     assert [(entry.key.get_secret_value(), entry.tenant_id) for entry in entries] == [
-        ("first-of-file", "one"),
-        ("second-of-mine", "two"),
-        ("third-of-mine", "three"),
+        ("first-of-file-0123456789", "one"),
+        ("second-of-mine-0123456789", "two"),
+        ("third-of-mine-0123456789", "three"),
     ]
 
 
 def test_ten_items_and_more_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     for index in range(12):
-        monkeypatch.setenv(f"RANTS_AUTH__API_KEYS__{index}__KEY", f"the-key-{index}")
+        monkeypatch.setenv(f"RANTS_AUTH__API_KEYS__{index}__KEY", f"the-key-{index}-0123456789abcdef")
     assert [entry.key.get_secret_value() for entry in Settings.load().auth.api_keys] == [
-        f"the-key-{index}" for index in range(12)
+        f"the-key-{index}-0123456789abcdef" for index in range(12)
     ]
 
 
 def test_an_index_that_leaves_a_gap_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RANTS_AUTH__API_KEYS__1__KEY", "there-is-no-first")
+    monkeypatch.setenv("RANTS_AUTH__API_KEYS__1__KEY", "there-is-no-first-0123456789")
     with pytest.raises(ConfigurationError, match="RANTS_AUTH__API_KEYS__1__KEY"):
         Settings.load()
 
 
 def test_a_variable_may_hold_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANTS_MODELS__GENERATOR__PARAMETERS", '{"temperature": 0.5}')
-    monkeypatch.setenv("RANTS_AUTH__API_KEYS", '[{"key": "key-in-json"}]')
+    monkeypatch.setenv("RANTS_AUTH__API_KEYS", '[{"key": "key-in-json-0123456789abc"}]')
     settings = Settings.load()
     assert settings.models.generator.parameters["temperature"] == 0.5
-    assert settings.auth.api_keys[0].key.get_secret_value() == "key-in-json"
+    assert settings.auth.api_keys[0].key.get_secret_value() == "key-in-json-0123456789abc"
     monkeypatch.setenv("RANTS_AUTH__API_KEYS", "[{")
     with pytest.raises(ConfigurationError, match="RANTS_AUTH__API_KEYS"):
         Settings.load()
@@ -183,9 +189,12 @@ UNUSABLE = [
     ("models: {tool_compiler: {context_window: 0}}", "models.tool_compiler.context_window"),
     ("state: {synchronous: sometimes}", "state.synchronous"),
     ("auth: {enabled: maybe}", "auth.enabled"),
-    ("auth: {enabled: true}", "auth"),
+    ("auth: {api_keys: [{key: long-enough-0123456789abc}, {key: long-enough-0123456789abc}]}", "auth"),
+    ("auth: {api_keys: [{key: long-enough-0123456789abc, expires_at: soon}]}", "auth.api_keys.0.expires_at"),
+    ("auth: {api_keys: [{key: long-enough-0123456789abc, calls_per_day: -1}]}", "auth.api_keys.0.calls_per_day"),
+    ("auth: {api_keys: [{key: change-me-please-0123456789}]}", "auth.api_keys.0.key"),
     ("auth: {api_keys: [{tenant_id: x}]}", "auth.api_keys.0.key"),
-    ("auth: {api_keys: [{key: long-enough, tenant: x}]}", "auth.api_keys.0.tenant"),
+    ("auth: {api_keys: [{key: long-enough-0123456789abc, tenant: x}]}", "auth.api_keys.0.tenant"),
     ("rlm: {rants_two: {}}", "rlm.rants_two"),
     ("rate_limits: {burst: 0}", "rate_limits.burst"),
     ("resilience: {max_retries: -1}", "resilience.max_retries"),
@@ -229,7 +238,7 @@ def test_a_file_that_holds_no_sections_is_named(nowhere: Path, text: str) -> Non
 
 
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RANTS_AUTH__API_KEYS__0__KEY", "secret-of-a-tenant")
+    monkeypatch.setenv("RANTS_AUTH__API_KEYS__0__KEY", "secret-of-a-tenant-0123456789")
     monkeypatch.setenv("RANTS_MODELS__GENERATOR__BASE_URL", "http://x/v1")
     monkeypatch.setenv("RANTS_MODELS__GENERATOR__API_KEY", "secret-of-a-backend")
     settings = Settings.load()

@@ -1,4 +1,4 @@
-"""Runs to keep, and a look into the file from outside."""
+"""Runs to keep, and a look into the database from outside."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import pytest
+
 from programs.events import Outcome, RunDone, StepDone
 from programs.transcript import Message, ToolCall, ToolIntent, Transcript, Usage
-from store import Finished, Run
+from store import Finished, Run, StateSettings
+
+on_sqlite = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+on_postgres = pytest.mark.parametrize("settings", ["postgres"], indirect=True)
 
 
 def said(*contents: str) -> Transcript:
@@ -82,12 +88,19 @@ def finished(
     )
 
 
-def look(path: Path, statement: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(statement).fetchall()
+def look(where: Path | StateSettings, statement: str) -> list[tuple[Any, ...]]:
+    if isinstance(where, StateSettings) and where.postgres is not None:
+        assert where.url is not None
+        with psycopg.connect(where.url.get_secret_value()) as connection:
+            return connection.execute(statement.encode()).fetchall()
+    path = where.file if isinstance(where, StateSettings) else where
+    assert path is not None
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute(statement).fetchall()
 
 
-def count(path: Path) -> dict[str, int]:
+def count(where: Path | StateSettings) -> dict[str, int]:
     """How many rows each table has."""
     tables = ("message", "prefix", "session", "run", "usage")
-    return {table: look(path, f"SELECT count(*) FROM {table}")[0][0] for table in tables}
+    counts = (f"(SELECT count(*) FROM {table})" for table in tables)
+    return dict(zip(tables, look(where, f"SELECT {', '.join(counts)}")[0], strict=True))

@@ -9,15 +9,16 @@ import pytest
 from programs.errors import StoreError
 from store import StateSettings, tables
 from store.database import MIGRATIONS, connector, migrate
-from tests.store.samples import look
+from store.sqlite import Sqlite
+from tests.postgres import PostgresServer
+from tests.store.samples import look, on_sqlite
 
 MIGRATIONS_THERE = len(list(MIGRATIONS.glob("0*.py")))
 MIGRATE_WHEN_TOLD = """
 import sys
-from pathlib import Path
 from store import StateSettings
 from store.database import migrate
-settings = StateSettings(sqlite_path=Path(sys.argv[1]), busy_timeout_seconds=30)
+settings = StateSettings(url=sys.argv[1], busy_timeout_seconds=30)
 print("ready", flush=True)
 input()
 migrate(settings)
@@ -36,16 +37,32 @@ def test_the_home_folder_can_be_named(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (tmp_path / "rants.sqlite3").is_file()
 
 
-def test_migrating_twice_is_migrating_once(settings: StateSettings, path: Path) -> None:
-    migrate(settings)
-    schema = look(path, "SELECT * FROM sqlite_master"), look(path, "SELECT * FROM schema_migration")
-    migrate(settings)
-    assert (look(path, "SELECT * FROM sqlite_master"), look(path, "SELECT * FROM schema_migration")) == schema
-    assert [name for _, name, _ in schema[1]] == [file.stem for file in sorted(MIGRATIONS.glob("0*.py"))]
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> StateSettings:
+    """A database without any table."""
+    if request.param == "sqlite":
+        return StateSettings.model_validate({"url": f"sqlite:///{tmp_path / 'rants.sqlite3'}"})
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    return StateSettings.model_validate({"url": postgres.url(postgres.database())})
 
 
-def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", MIGRATE_WHEN_TOLD, str(tmp_path / "rants.sqlite3")]
+def schema(settings: StateSettings) -> list[object]:
+    there = "SELECT * FROM sqlite_master" if settings.file else "SELECT * FROM information_schema.columns"
+    return [look(settings, there), look(settings, "SELECT id, name, applied FROM schema_migration ORDER BY id")]
+
+
+def test_migrating_twice_is_migrating_once(empty: StateSettings) -> None:
+    migrate(empty)
+    once = schema(empty)
+    migrate(empty)
+    assert schema(empty) == once
+    names = [name for (name,) in look(empty, "SELECT name FROM schema_migration ORDER BY id")]
+    assert names == [file.stem for file in sorted(MIGRATIONS.glob("0*.py"))]
+
+
+def test_two_processes_may_migrate_at_once(empty: StateSettings) -> None:
+    assert empty.url is not None
+    command = [sys.executable, "-c", MIGRATE_WHEN_TOLD, empty.url.get_secret_value()]
     pipe = subprocess.PIPE
     processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
     for process in processes:
@@ -56,22 +73,24 @@ def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
         process.stdin.write("\n")
         process.stdin.flush()
     assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 2
-    assert look(tmp_path / "rants.sqlite3", "SELECT count(*) FROM schema_migration") == [
-        (len(list(MIGRATIONS.glob("[0-9]*.py"))),)
-    ]
+    assert look(empty, "SELECT count(*) FROM schema_migration") == [(len(list(MIGRATIONS.glob("[0-9]*.py"))),)]
 
 
-def test_the_statements_know_the_columns_that_there_are(settings: StateSettings, path: Path) -> None:
+def test_the_statements_know_the_columns_that_there_are(settings: StateSettings) -> None:
     migrate(settings)
+    database = connector(settings)
     for name in ("message", "prefix", "session", "run", "usage"):
-        there = {column for _, column, *_ in look(path, f"PRAGMA table_info({name})")}
+        there = {column.name for column in database.get_columns(name)}
         assert set(getattr(tables, name)._columns) | {"id"} == there | {"id"}
         assert "tenant" in there
+    database.close()
 
 
+@on_sqlite
 def test_the_file_is_written_as_firmly_as_asked(settings: StateSettings) -> None:
     for value, number in (("normal", 1), ("full", 2)):
         database = connector(settings.model_copy(update={"synchronous": value}))
+        assert isinstance(database, Sqlite)
         migrate(settings)
         assert (database.journal_mode, database.synchronous, database.foreign_keys) == ("wal", number, 1)
         database.close()

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from programs.errors import NotFound, StoreError
 from programs.transcript import Usage
-from store import Store, StoredRun
+from store import StateSettings, Store, StoredRun
 from tests.store.samples import a_run, assistant, count, finished, look, said, then, user
 
 HELLO = said("Be brief.", "Hello")
@@ -22,6 +21,7 @@ async def test_a_run_is_given_back_as_it_was_kept(store: Store) -> None:
         tenant="ada",
         session=session,
         status="in_progress",
+        key=None,
         background=False,
         model="rants-one",
         request={"temperature": 0.5, "metadata": {"of": "run"}},
@@ -58,7 +58,7 @@ async def test_a_run_in_the_background_is_queued_until_it_ends(store: Store) -> 
     assert done.background
 
 
-async def test_recording_leaves_what_beginning_and_finishing_leave(store: Store, path: Path) -> None:
+async def test_recording_leaves_what_beginning_and_finishing_leave(store: Store, settings: StateSettings) -> None:
     async def left() -> list[object]:
         run = await store.run("ada", "run")
         assert run is not None
@@ -69,7 +69,7 @@ async def test_recording_leaves_what_beginning_and_finishing_leave(store: Store,
             "SELECT input, output FROM run",
             "SELECT tenant, run, created_at, outcome, seconds, prompt, cached FROM usage ORDER BY id DESC LIMIT 1",
         )
-        return [replace(run, session=""), *(look(path, table) for table in tables)]
+        return [replace(run, session=""), *(look(settings, table) for table in tables)]
 
     await store.record(a_run("run", session_key="key"), finished("Hi"))
     recorded = await left()
@@ -79,36 +79,38 @@ async def test_recording_leaves_what_beginning_and_finishing_leave(store: Store,
     assert await left() == recorded
 
 
-async def test_a_run_is_finished_once(store: Store, path: Path) -> None:
+async def test_a_run_is_finished_once(store: Store, settings: StateSettings) -> None:
     await store.record(a_run("run"), finished("Hi"))
     before = await store.run("ada", "run")
     assert not await store.finish("ada", "run", finished("Other", outcome="cancelled"))
     assert await store.run("ada", "run") == before
-    assert count(path)["usage"] == 1
+    assert count(settings)["usage"] == 1
 
 
-async def test_of_a_run_deleted_meanwhile_only_the_cost_is_kept(store: Store, path: Path) -> None:
+async def test_of_a_run_deleted_meanwhile_only_the_cost_is_kept(store: Store, settings: StateSettings) -> None:
     await store.begin(a_run("run"))
     assert await store.delete("ada", "run")
     assert not await store.finish("ada", "run", finished("Hi"))
-    assert count(path) == NOTHING | {"usage": 1}
+    assert count(settings) == NOTHING | {"usage": 1}
 
 
-async def test_a_run_that_is_not_kept_leaves_its_cost(store: Store, path: Path) -> None:
+async def test_a_run_that_is_not_kept_leaves_its_cost(store: Store, settings: StateSettings) -> None:
     await store.spent("ada", "run", finished("Secret", outcome="incomplete"))
-    assert count(path) == NOTHING | {"usage": 1}
-    assert look(path, "SELECT tenant, run, created_at, outcome, seconds FROM usage") == [
+    assert count(settings) == NOTHING | {"usage": 1}
+    assert look(settings, "SELECT tenant, run, created_at, outcome, seconds FROM usage") == [
         ("ada", "run", 1001.0, "incomplete", 1.5)
     ]
-    assert look(path, "SELECT prompt, completion, cached, estimated FROM usage") == [(30, 7, 20, 1)]
+    assert look(settings, "SELECT prompt, completion, cached, estimated FROM usage") == [(30, 7, 20, 1)]
 
 
-async def test_a_second_run_of_the_same_name_is_refused_and_changes_nothing(store: Store, path: Path) -> None:
+async def test_a_second_run_of_the_same_name_is_refused_and_changes_nothing(
+    store: Store, settings: StateSettings
+) -> None:
     await store.record(a_run("run"), finished("Hi"))
-    before = count(path)
-    with pytest.raises(StoreError, match="UNIQUE"):
+    before = count(settings)
+    with pytest.raises(StoreError, match=r"UNIQUE|duplicate key"):
         await store.record(a_run("run", said("Be long.", "Hello")), finished("Hi"))
-    assert count(path) == before
+    assert count(settings) == before
 
 
 async def test_unfinished_are_the_runs_of_all_tenants_that_have_not_ended(store: Store) -> None:
@@ -181,13 +183,13 @@ async def test_a_run_that_appends_nothing_can_be_tried_again_in_its_session(stor
 # --- tenants
 
 
-async def test_tenants_share_nothing_and_see_nothing_of_each_other(store: Store, path: Path) -> None:
+async def test_tenants_share_nothing_and_see_nothing_of_each_other(store: Store, settings: StateSettings) -> None:
     mine = await store.record(a_run("run", tenant="ada", session_key="key"), finished("Hi"))
-    alone = count(path)
+    alone = count(settings)
     his = await store.begin(a_run("run", tenant="bob", session_key="key"))
     assert his != mine
     await store.finish("bob", "run", finished("Hi"))
-    assert count(path) == {table: 2 * number for table, number in alone.items()}
+    assert count(settings) == {table: 2 * number for table, number in alone.items()}
 
     assert await store.run("eve", "run") is None
     assert not await store.delete("eve", "run")
@@ -202,71 +204,75 @@ async def test_tenants_share_nothing_and_see_nothing_of_each_other(store: Store,
     before = await store.run("ada", "run"), await store.transcript("ada", "run", output=True)
     assert await store.delete("bob", "run")
     assert (await store.run("ada", "run"), await store.transcript("ada", "run", output=True)) == before
-    assert look(path, "SELECT count(*) FROM message WHERE tenant = 'bob'") == [(0,)]
+    assert look(settings, "SELECT count(*) FROM message WHERE tenant = 'bob'") == [(0,)]
 
 
 # --- deletion
 
 
-async def test_deleting_the_only_run_leaves_its_cost_alone(store: Store, path: Path) -> None:
+async def test_deleting_the_only_run_leaves_its_cost_alone(store: Store, settings: StateSettings) -> None:
     await store.record(a_run("run"), finished("Hi"))
     assert await store.delete("ada", "run")
     assert not await store.delete("ada", "run")
     assert await store.run("ada", "run") is None
-    assert count(path) == NOTHING | {"usage": 1}
+    assert count(settings) == NOTHING | {"usage": 1}
 
 
-async def test_deleting_keeps_what_another_run_goes_on_from(store: Store, path: Path) -> None:
+async def test_deleting_keeps_what_another_run_goes_on_from(store: Store, settings: StateSettings) -> None:
     await store.record(a_run("one", HELLO), finished("Hi"))
     longer = then(HELLO, assistant("Hi"), user("How are you?"))
     await store.record(a_run("two", longer), finished("Fine"))
-    before = count(path)
+    before = count(settings)
     assert await store.delete("ada", "one")
-    assert count(path) == before | {"run": 1}
+    assert count(settings) == before | {"run": 1}
     assert await store.transcript("ada", "two", output=True) == then(longer, assistant("Fine"))
     assert await store.delete("ada", "two")
-    assert count(path) == NOTHING | {"usage": 2}
+    assert count(settings) == NOTHING | {"usage": 2}
 
 
-async def test_deleting_the_newest_run_takes_its_words_and_sets_the_session_back(store: Store, path: Path) -> None:
+async def test_deleting_the_newest_run_takes_its_words_and_sets_the_session_back(
+    store: Store, settings: StateSettings
+) -> None:
     session = await store.record(a_run("one", HELLO, created_at=1.0), finished("Hi"))
     longer = then(HELLO, assistant("Hi"), user("My secret"))
     await store.record(a_run("two", longer, created_at=2.0), finished("I see"))
     assert await store.delete("ada", "two")
-    assert count(path) == {"message": 3, "prefix": 3, "session": 1, "run": 1, "usage": 2}
-    assert look(path, "SELECT count(*) FROM message WHERE body LIKE '%secret%'") == [(0,)]
+    assert count(settings) == {"message": 3, "prefix": 3, "session": 1, "run": 1, "usage": 2}
+    assert look(settings, "SELECT count(*) FROM message WHERE body LIKE '%secret%'") == [(0,)]
     assert await store.begin(a_run("three", then(HELLO, assistant("Hi"), user("Bye")))) == session
 
 
-async def test_deleting_one_branch_keeps_the_trunk_and_the_words_of_the_other(store: Store, path: Path) -> None:
+async def test_deleting_one_branch_keeps_the_trunk_and_the_words_of_the_other(
+    store: Store, settings: StateSettings
+) -> None:
     await store.record(a_run("left", then(HELLO, user("left"), user("again"))), finished("Hi"))
     await store.record(a_run("right", then(HELLO, user("right"), user("again"))), finished("Hi"))
     assert await store.delete("ada", "left")
-    assert count(path) == {"message": 5, "prefix": 5, "session": 1, "run": 1, "usage": 2}
+    assert count(settings) == {"message": 5, "prefix": 5, "session": 1, "run": 1, "usage": 2}
     assert await store.transcript("ada", "right", output=True) == then(
         HELLO, user("right"), user("again"), assistant("Hi")
     )
 
 
-async def test_deleting_keeps_the_transcript_of_a_run_that_said_the_same(store: Store, path: Path) -> None:
+async def test_deleting_keeps_the_transcript_of_a_run_that_said_the_same(store: Store, settings: StateSettings) -> None:
     for name in ("one", "two"):
         await store.record(a_run(name, HELLO, session_key="key"), finished("Hi"))
     await store.record(a_run("three", said("Another subject"), session_key="key"), finished("Yes"))
-    before = count(path)
+    before = count(settings)
     assert await store.delete("ada", "one")
-    assert count(path) == before | {"run": 2}
+    assert count(settings) == before | {"run": 2}
     assert await store.transcript("ada", "two", output=True) == then(HELLO, assistant("Hi"))
 
 
-async def test_deleting_keeps_the_transcript_in_which_a_session_ends(store: Store, path: Path) -> None:
+async def test_deleting_keeps_the_transcript_in_which_a_session_ends(store: Store, settings: StateSettings) -> None:
     await store.record(a_run("run", HELLO), finished("Hi"))
 
     def open_child(db: Any) -> None:
         head = db.execute_sql("SELECT head FROM session").fetchone()[0]
         values = ("ada", "sess_child", "sess_parent", 1, head, 1.0, 1.0)
         columns = "tenant, id, parent, depth, head, created_at, updated_at"
-        db.execute_sql(f"INSERT INTO session ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        db.execute_sql(f"INSERT INTO session ({columns}) VALUES ({', '.join([db.param] * 7)})", values)
 
     await store._writer.do(open_child)
     assert await store.delete("ada", "run")
-    assert count(path) == {"message": 3, "prefix": 3, "session": 1, "run": 0, "usage": 1}
+    assert count(settings) == {"message": 3, "prefix": 3, "session": 1, "run": 0, "usage": 1}

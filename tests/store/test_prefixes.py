@@ -7,12 +7,12 @@ import pytest
 
 from programs.transcript import Message, ToolCall, Transcript
 from store import StateSettings, Store, prefixes
-from store.database import connector, migrate
-from tests.store.samples import a_run, assistant, count, finished, said, then, user
+from store.database import Database, connector, migrate
+from tests.store.samples import a_run, assistant, count, finished, on_sqlite, said, then, user
 
 
 @pytest.fixture
-def db(settings: StateSettings) -> Iterator[pw.SqliteDatabase]:
+def db(settings: StateSettings) -> Iterator[Database]:
     migrate(settings)
     database = connector(settings)
     yield database
@@ -24,7 +24,7 @@ def many(length: int) -> Transcript:
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 7, 33])
-def test_known_counts_what_is_there_whatever_its_length(db: pw.SqliteDatabase, length: int) -> None:
+def test_known_counts_what_is_there_whatever_its_length(db: Database, length: int) -> None:
     transcript = many(length)
     assert prefixes.known(db, "ada", transcript.prefixes) == 0
     head = None
@@ -34,7 +34,7 @@ def test_known_counts_what_is_there_whatever_its_length(db: pw.SqliteDatabase, l
         assert prefixes.known(db, "ada", many(100).prefixes) == index + 1
 
 
-def test_known_asks_little_of_a_long_transcript(db: pw.SqliteDatabase) -> None:
+def test_known_asks_little_of_a_long_transcript(db: Database) -> None:
     transcript = many(2000)
     for there in (0, 1, 700, 1998, 2000):
         with db.atomic():
@@ -48,7 +48,7 @@ def test_known_asks_little_of_a_long_transcript(db: pw.SqliteDatabase) -> None:
         assert sum(len(event.params) for event in asked) <= 11 * 12
 
 
-def test_growing_gives_the_digest_of_the_whole_and_reading_gives_it_back(db: pw.SqliteDatabase) -> None:
+def test_growing_gives_the_digest_of_the_whole_and_reading_gives_it_back(db: Database) -> None:
     call = ToolCall(id="call_1", name="read", arguments='{ "path": "a\\u0000b" }')
     transcript = Transcript(
         messages=(
@@ -66,6 +66,7 @@ def test_growing_gives_the_digest_of_the_whole_and_reading_gives_it_back(db: pw.
     assert prefixes.read(db, "bob", head) == Transcript()
 
 
+@on_sqlite
 async def test_a_session_sent_whole_at_every_turn_grows_with_what_is_new(settings: StateSettings) -> None:
     path = settings.sqlite_path
     transcript, sizes = said("You are a careful assistant. " * 100), [0]
@@ -85,7 +86,7 @@ async def test_a_session_sent_whole_at_every_turn_grows_with_what_is_new(setting
 async def test_the_same_words_are_kept_once(store: Store, settings: StateSettings) -> None:
     await store.begin(a_run("one", said("Be brief.", "yes", "no", "yes")))
     await store.begin(a_run("two", said("Be long.", "yes", "no")))
-    assert count(settings.sqlite_path) | {"message": 4, "prefix": 7} == count(settings.sqlite_path)
+    assert count(settings) | {"message": 4, "prefix": 7} == count(settings)
 
 
 async def test_an_empty_transcript_can_be_kept(store: Store) -> None:

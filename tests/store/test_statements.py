@@ -1,27 +1,41 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections import defaultdict
-from contextlib import closing
-from pathlib import Path
 
+import psycopg
 import pytest
 
 from store import StateSettings, statements
 from store.database import migrate
+from store.statements import Statement
+from tests.store.samples import look, on_postgres, on_sqlite
 
-COMPILED = {name: value for name, value in vars(statements).items() if name.isupper() and isinstance(value, str)}
+COMPILED = {name: value for name, value in vars(statements).items() if isinstance(value, Statement)}
+EACH = pytest.mark.parametrize(
+    "statement", [*COMPILED.values(), statements.longest_prefix(5)], ids=[*COMPILED, "LONGEST"]
+)
+WHOLE = {"worker"}
+"""Tables of a few rows, which are read whole."""
 
 
-@pytest.mark.parametrize("statement", [*COMPILED.values(), statements.longest_prefix(5)], ids=[*COMPILED, "LONGEST"])
-def test_a_statement_looks_up_what_it_needs_and_scans_nothing(
-    settings: StateSettings, path: Path, statement: str
-) -> None:
+@on_sqlite
+@EACH
+def test_a_statement_looks_up_what_it_needs_and_scans_nothing(settings: StateSettings, statement: Statement) -> None:
     migrate(settings)
-    with closing(sqlite3.connect(path)) as connection:
-        values: defaultdict[str, None] = defaultdict(lambda: None)
-        plan = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    plan = [step for *_, step in look(settings, "EXPLAIN QUERY PLAN " + re.sub(r":\w+", "NULL", statement.sqlite))]
     reads = [step for step in plan if step.startswith(("SCAN", "SEARCH")) and step != "SCAN upward"]
     for step in reads:
-        assert re.search(r"tenant=\? AND \w+=\?|INDEX run_unfinished", step)
+        assert re.search(r"tenant=\? AND \w+=\?|INDEX run_unfinished", step) or step.split()[1] in WHOLE, step
+
+
+@on_postgres
+def test_postgres_has_an_index_for_every_statement(settings: StateSettings) -> None:
+    assert settings.url is not None
+    values: defaultdict[str, str] = defaultdict(lambda: "1")  # which is of any type
+    with psycopg.connect(settings.url.get_secret_value()) as connection:
+        connection.execute("SET enable_seqscan = off")
+        for name, statement in COMPILED.items():
+            plan = connection.execute(f"EXPLAIN {statement.postgres}".encode(), values).fetchall()
+            scanned = [step for (step,) in plan if "Seq Scan" in step and not any(table in step for table in WHOLE)]
+            assert scanned == [], name

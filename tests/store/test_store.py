@@ -15,7 +15,7 @@ import pytest
 
 from programs.errors import StoreError
 from store import StateSettings, Store
-from tests.store.samples import a_run, count, finished, look, said, then, user
+from tests.store.samples import a_run, count, finished, look, on_sqlite, said, then, user
 
 HELLO = said("Be brief.", "Hello")
 MODULE = "tests.store.recorder"
@@ -76,7 +76,7 @@ async def test_closing_ends_the_threads_and_refuses_what_comes_later(settings: S
             await late
 
 
-async def test_two_hundred_runs_at_once(store: Store, path: Path) -> None:
+async def test_two_hundred_runs_at_once(store: Store, settings: StateSettings) -> None:
     async def one(number: int) -> None:
         name = f"run_{number}"
         transcript = then(HELLO, user(name))
@@ -89,19 +89,20 @@ async def test_two_hundred_runs_at_once(store: Store, path: Path) -> None:
         assert read == then(transcript, *finished(f"answer {number}").output)
 
     await asyncio.gather(*(one(number) for number in range(200)))
-    assert count(path) == {"message": 402, "prefix": 402, "session": 10, "run": 200, "usage": 200}
+    assert count(settings) == {"message": 402, "prefix": 402, "session": 10, "run": 200, "usage": 200}
 
 
-async def test_a_cancelled_begin_is_kept_or_not_but_never_half(store: Store, path: Path) -> None:
+async def test_a_cancelled_begin_is_kept_or_not_but_never_half(store: Store, settings: StateSettings) -> None:
     tasks = [asyncio.create_task(store.begin(a_run(f"run_{number}"))) for number in range(20)]
     await asyncio.sleep(0)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await store.record(a_run("after"), finished("Hi"))
-    assert count(path) == {"message": 3, "prefix": 3, "session": 21, "run": 21, "usage": 1}
+    assert count(settings) == {"message": 3, "prefix": 3, "session": 21, "run": 21, "usage": 1}
 
 
+@on_sqlite
 async def test_a_locked_database_is_explained_and_nothing_is_half_written(store: Store, path: Path) -> None:
     await store.begin(a_run("run"))
     before = count(path)
@@ -120,12 +121,14 @@ async def test_a_locked_database_is_explained_and_nothing_is_half_written(store:
     assert await store.finish("ada", "run", finished("Hi"))
 
 
+@on_sqlite
 async def test_a_locked_database_cannot_be_opened(settings: StateSettings, path: Path) -> None:
     await (await Store.open(settings)).close()
     with held(path), pytest.raises(StoreError, match="locked"):
         await Store.open(settings)
 
 
+@on_sqlite
 async def test_a_lock_that_passes_is_waited_for(settings: StateSettings, path: Path) -> None:
     patient = settings.model_copy(update={"busy_timeout_seconds": 30.0})
     async with await Store.open(patient) as store:
@@ -137,20 +140,21 @@ async def test_a_lock_that_passes_is_waited_for(settings: StateSettings, path: P
         assert count(path)["run"] == 1
 
 
-async def test_checking_leaves_nothing(store: Store, path: Path) -> None:
+async def test_checking_leaves_nothing(store: Store, settings: StateSettings) -> None:
     await store.check()
-    assert set(count(path).values()) == {0}
+    assert set(count(settings).values()) == {0}
 
 
+@on_sqlite
 async def test_a_full_disk_at_any_point_of_finishing_leaves_the_run_as_it_was(store: Store, path: Path) -> None:
     await store.record(a_run("old"), finished("Hi"))
     await store.begin(a_run("run", then(HELLO, user("More"))))
     before = count(path), await store.run("ada", "run"), await store.transcript("ada", "run", output=True)
     big = finished(*(str(number) * 3000 for number in range(10)))
-    pages = await store._writer.do(lambda db: int(db.pragma("page_count")))
+    pages = await store._writer.do(lambda db: db.execute_sql("PRAGMA page_count").fetchone()[0])  # type: ignore[no-untyped-call]
     failures = 0
     for room in range(200):
-        await store._writer.do(lambda db, most=pages + room: db.pragma("max_page_count", most))  # type: ignore[misc]
+        await store._writer.do(lambda db, most=pages + room: db.execute_sql(f"PRAGMA max_page_count = {most}"))  # type: ignore[misc]
         try:
             await store.finish("ada", "run", big)
         except StoreError as error:
@@ -190,6 +194,7 @@ async def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path: Pa
 
 
 @pytest.mark.parametrize("modes", [(0o444, 0o755), (0o644, 0o555)])
+@on_sqlite
 async def test_a_read_only_file_is_explained(settings: StateSettings, path: Path, modes: tuple[int, int]) -> None:
     async with await Store.open(settings) as store:
         await store.record(a_run("old"), finished("Hi"))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -12,6 +11,7 @@ from programs.errors import NotFound, StoreError
 from store import StateSettings
 from store.database import migrate
 from store.threads import Threads
+from tests.store.samples import look, on_sqlite
 
 type Change = Callable[[Any], None]
 
@@ -34,7 +34,8 @@ async def reader(settings: StateSettings, writer: Threads) -> AsyncIterator[Thre
 def adding(*words: str) -> Change:
     def add(db: Any) -> None:
         for word in words:
-            db.execute_sql("INSERT INTO message (tenant, digest, body) VALUES ('ada', ?, ?)", (word.encode(), word))
+            statement = f"INSERT INTO message (tenant, digest, body) VALUES ('ada', {db.param}, {db.param})"
+            db.execute_sql(statement, (word.encode(), word))
 
     return add
 
@@ -66,6 +67,7 @@ async def together(writer: Threads, *jobs: Change) -> list[BaseException | None]
     return await waiting
 
 
+@on_sqlite
 async def test_what_waits_together_is_committed_once(writer: Threads) -> None:
     statements: list[str] = []
 
@@ -93,6 +95,7 @@ async def test_a_job_that_fails_takes_back_only_its_own(writer: Threads, setting
     assert await writer.do(words) == ["one", "three"]
 
 
+@on_sqlite
 async def test_a_commit_that_fails_fails_all_and_writes_nothing(writer: Threads) -> None:
     def breaks_at_commit(db: Any) -> None:
         db.execute_sql("PRAGMA defer_foreign_keys = 1")
@@ -105,6 +108,7 @@ async def test_a_commit_that_fails_fails_all_and_writes_nothing(writer: Threads)
     assert await writer.do(words) == ["afterwards"]
 
 
+@on_sqlite
 async def test_a_transaction_that_sqlite_gives_up_fails_all_and_writes_nothing(writer: Threads) -> None:
     def given_up(db: Any) -> None:
         db.execute_sql("INSERT OR ROLLBACK INTO message VALUES (1, 'ada', x'00', ''), (1, 'ada', x'00', '')")
@@ -161,9 +165,7 @@ async def test_closing_finishes_what_was_handed_over(settings: StateSettings, wr
     pause.go_on.set()
     await asyncio.gather(closing, *writes)
     await writer.close()
-    with sqlite3.connect(settings.sqlite_path) as connection:
-        assert connection.execute("SELECT body FROM message").fetchall() == [("one",), ("two",)]
-    connection.close()
+    assert look(settings, "SELECT body FROM message ORDER BY id") == [("one",), ("two",)]
     assert not [thread for thread in threading.enumerate() if thread.name == "rants-writer"]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from programs.tools.protocol import Execution
 from programs.transcript import Message, ToolCall, ToolIntent
-from store import Finished, Store
+from store import Finished, StateSettings, Store
 from tests.store.samples import a_run, finished, look, said
 
 type Outcome = Literal["ok", "failed", "cancelled", "error"]
@@ -59,11 +58,11 @@ async def test_tenants_are_kept_apart_also_where_ids_are_the_same(store: Store) 
     assert set(await store.said("ada", ["c1"])) == {"c1"}
 
 
-async def test_calls_go_with_their_run(store: Store, path: Path) -> None:
+async def test_calls_go_with_their_run(store: Store, settings: StateSettings) -> None:
     await store.record(a_run("run", HELLO), ending(made("c1", "c2")))
     await store.record(a_run("other", HELLO), ending(made("c3")))
     assert await store.delete("ada", "run")
-    assert look(path, "SELECT id, run FROM call") == [("c3", "other")]
+    assert look(settings, "SELECT id, run FROM call") == [("c3", "other")]
     assert await store.said("ada", ["c1"]) == {}
 
 
@@ -79,10 +78,10 @@ async def test_thousands_of_calls_are_looked_up(store: Store) -> None:
     assert len(found) == 500
 
 
-async def test_ids_are_values_and_never_statements(store: Store, path: Path) -> None:
+async def test_ids_are_values_and_never_statements(store: Store, settings: StateSettings) -> None:
     await store.record(a_run("run", HELLO), ending(made("c1")))
     assert await store.said("ada", ["' OR 1=1 --", "%", "c_", "", "\0", "c1\0"]) == {}
-    assert look(path, "SELECT count(*) FROM call") == [(1,)]
+    assert look(settings, "SELECT count(*) FROM call") == [(1,)]
 
 
 async def test_a_to_do_list_is_its_session_s_and_its_tenant_s(store: Store) -> None:
@@ -97,19 +96,21 @@ async def test_a_to_do_list_is_its_session_s_and_its_tenant_s(store: Store) -> N
     assert await store.todos("bob", other) == []
 
 
-async def test_a_to_do_list_goes_with_its_session(store: Store, path: Path) -> None:
+async def test_a_to_do_list_goes_with_its_session(store: Store, settings: StateSettings) -> None:
     session = await store.record(a_run("run", HELLO), finished("Hi"))
     await store.set_todos("ada", session, [{"content": "a"}])
     await store.delete("ada", "run")
-    assert look(path, "SELECT * FROM todo") == []
+    assert look(settings, "SELECT * FROM todo") == []
 
 
-async def test_every_execution_is_a_row_of_its_tenant_without_the_arguments_and_stays(store: Store, path: Path) -> None:
+async def test_every_execution_is_a_row_of_its_tenant_without_the_arguments_and_stays(
+    store: Store, settings: StateSettings
+) -> None:
     session = await store.record(a_run("run", HELLO), finished("Hi"))
     outcomes: tuple[Outcome, ...] = ("ok", "failed", "cancelled", "error")
     for number, outcome in enumerate(outcomes):
         ran = Execution(call=f"c{number}", tool="bash", digest="ab" * 32, seconds=0.5, outcome=outcome)
         await store.audit("ada", "run", session, ran)
     await store.delete("ada", "run")
-    rows = look(path, "SELECT tenant, run, session, tool, seconds, outcome FROM audit ORDER BY id")
+    rows = look(settings, "SELECT tenant, run, session, tool, seconds, outcome FROM audit ORDER BY id")
     assert rows == [("ada", "run", session, "bash", 0.5, end) for end in outcomes]
