@@ -33,6 +33,11 @@ def test_the_tool_that_shares_most_words_is_the_most_like(intent: str, name: str
     assert max(likenesses(intent, TOOLS), key=lambda like: like.score).tool.name == name
 
 
+def test_what_is_done_tells_tools_apart_that_are_about_the_same() -> None:
+    tools = [tool("BookSalon", "Books a salon."), tool("FindSalon", "Lists salons.")]
+    assert hint("find me a salon in Rome", tools).startswith("FindSalon (find, salon)")
+
+
 def test_words_that_say_nothing_are_not_shared() -> None:
     assert hint("What is this and how do I do it?", TOOLS) == "none"
 
