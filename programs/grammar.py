@@ -32,7 +32,6 @@ def calls_schema(
     blocks: Iterable[str],
     *,
     required: bool,
-    least: int = 1,
     most: int = MOST_CALLS,
     longest: int = 2000,
 ) -> dict[str, Any]:
@@ -42,7 +41,6 @@ def calls_schema(
         tools: what may be called.
         blocks: names of the verbatim blocks that a text may be.
         required: there must be calls.
-        least: calls, if there are any.
         most: calls.
         longest: characters of a text, where its schema does not say less: a model that does not stop is stopped.
     """
@@ -51,18 +49,16 @@ def calls_schema(
     calls: dict[str, Any] = {
         "type": "array",
         "items": choices[0] if len(choices) == 1 else {"anyOf": choices},
-        "minItems": least if required or least > 1 else 0,
+        "minItems": int(required),
         "maxItems": most,
     }
-    if least > 1 and not required:
-        calls = {"anyOf": [calls, {"type": "array", "maxItems": 0}]}
     return _closed({"tool_calls": calls}, ["tool_calls"])
 
 
-def parts_schema(longest: int) -> dict[str, Any]:
-    """The schema of `{"parts": ["...", "..."]}`; `longest`: characters of a part."""
+def parts_schema(longest: int, most: int) -> dict[str, Any]:
+    """The schema of `{"parts": ["...", "..."]}`; `longest`: characters of a part; `most`: parts."""
     part = {"type": "string", "minLength": 1, "maxLength": longest}
-    return _closed({"parts": {"type": "array", "items": part, "minItems": 1, "maxItems": MOST_CALLS}}, ["parts"])
+    return _closed({"parts": {"type": "array", "items": part, "minItems": 1, "maxItems": most}}, ["parts"])
 
 
 def _call(tool: Tool, blocks: list[str], longest: int) -> dict[str, Any]:

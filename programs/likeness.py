@@ -22,9 +22,9 @@ _SHORT_ENDINGS = ("s", "y", "e")
 _COMMON = frozenset(
     re.findall(
         r"\w+",
-        """a an and are as at be by can could do does find for from get has have how i in is it its me my need of on or
-        our please s should t that the their them there these this to use using want was we what when where which who
-        will with would you your""",
+        """a an and any are as at be by can could do does for from get has have how i if in is it its me my need of on
+        or our please s should some t that the their them there these this to use using want was we what when where
+        which who will with would you your""",
     )
 )
 _IN_NAME, _IN_DESCRIPTION, _IN_ARGUMENT = 3.0, 1.0, 0.5
@@ -64,11 +64,14 @@ def hint(intent: str, tools: Sequence[Tool]) -> str:
     return ", ".join(map(_told, close)) or "none"
 
 
-def likely(intent: str, parts: Sequence[str], tools: Sequence[Tool]) -> str:
-    """The hint for each part of an intent, or for all of it where it has but one."""
-    if len(parts) < 2:
-        return f"Like it: {hint(intent, tools)}"
-    return "\n".join(f"{number}. {part}; like it: {hint(part, tools)}" for number, part in enumerate(parts, 1))
+def likely(intent: str, tools: Sequence[Tool], part: str = "") -> str:
+    """The hint for an intent, or for that part of it which is to be compiled now."""
+    return f"Of this, now only: {part}\nLike it: {hint(part, tools)}" if part else f"Like it: {hint(intent, tools)}"
+
+
+def stems(text: str) -> set[str]:
+    """The words of a text that say something, without their endings; numbers are words."""
+    return {_stem(word) for word in words_in(text) if word not in _COMMON}
 
 
 def is_about(part: str, tools: Sequence[Tool]) -> bool:
@@ -99,8 +102,8 @@ def words_in(text: str) -> list[str]:
 
 
 def _words(text: str) -> Iterator[str]:
-    """The words of a text that say something."""
-    return (word for word in words_in(text) if word not in _COMMON)
+    """The words of a text that say something of a tool: that both hold a 2 does not."""
+    return (word for word in words_in(text) if word not in _COMMON and not word.isdigit())
 
 
 def _stem(word: str) -> str:

@@ -31,6 +31,7 @@ from programs.environment import shared
 from programs.errors import BackendRejected
 from programs.fitting import BlockLost, Misfit, fitted
 from programs.grammar import MOST_CALLS, calls_schema, parts_schema
+from programs.grounding import spoken_of
 from programs.likeness import is_about, likely, likenesses
 from programs.literal_calls import Call, literal_calls
 from programs.recorded import Recorded
@@ -49,6 +50,8 @@ _LONGEST_PART = 160
 _LONGEST_WHOLE = 4000  # characters of an intent: what is longer is not split
 _JOINED = re.compile(r"\b(?:and|then|also|both|plus|respectively)\b|;|,[^,]*,|\n", re.IGNORECASE)
 """What an intent that wants several things has somewhere; one that has nothing of the kind is taken for one thing."""
+_JOINS = re.compile(r"\b(?:and|then|also|both|plus|with)\b|[,;:.?!\n]+(?=\s)", re.IGNORECASE)
+"""What stands between two things that are wanted."""
 _NAMED_BLOCK = re.compile(r"\bblock ([A-Z][A-Z0-9_]+)\b")
 _REFERENCE = re.compile(r'\{"\$block": "(\w+)"\}')
 _LONGEST_TRY = 16_384  # characters of it that a second try is shown
@@ -166,14 +169,14 @@ class _Compilation:
                 wrong, history = str(misfit), [self._try(written)]
         if estimate_tokens(self._asked["intent"]) > self._window * _INTENT_SHARE:
             return self._none("What is wanted is too long. Say it in a few sentences; exact text belongs in blocks.")
+        self._asked["likely"] = await asyncio.to_thread(likely, self._intent.text, self._shown)
         parts = await self._parts()
-        self._asked["likely"] = await asyncio.to_thread(likely, self._intent.text, parts, self._shown)
         for _ in range(2 - len(history)):
-            raw = (await self._reply(history, wrong, parts)).tool_calls
+            raw = await (self._again(history, wrong, parts) if history else self._first(parts))
             if raw == [] and not self._required:
                 return self._none(f"None of the tools does this: {self._intent.text}")
             try:
-                return await self._fitted(raw)
+                return await self._fitted(self._grounded(raw))
             except Misfit as misfit:
                 # Weak models write blocks for what takes none, such as a guess at the file that is to be read.
                 if history and isinstance(misfit, BlockLost) and misfit.placeless:
@@ -191,6 +194,17 @@ class _Compilation:
             raise Misfit("The reply is not the JSON object that was asked for.")
         calls = await asyncio.to_thread(fitted, written, self._callable, self._intent.blocks, self._intent.text)
         return Compiled(calls if self._tools.parallel else calls[:1])
+
+    def _grounded(self, written: Sequence[Call] | str) -> Sequence[Call] | str:
+        """The calls without optional arguments that were made up."""
+        if isinstance(written, str):
+            return written
+        said = f"{self._intent.text}\n{self._asked['conversation']}"
+        schemas = {tool.name: tool.parameters for tool in self._callable}
+        return [
+            (name, spoken_of(given, schemas[name], said) if name in schemas and isinstance(given, dict) else given)
+            for name, given in written
+        ]
 
     def _none(self, wrong: str) -> Compiled:
         """What is made of an intent that cannot be compiled: a call that says so, where there is a tool for that."""
@@ -213,25 +227,42 @@ class _Compilation:
             return [text]
         if len(text) > _LONGEST_WHOLE:
             return []
-        schema = parts_schema(min(_LONGEST_PART, len(text)))
+        # Each thing but the first is joined to one before it. Small models go on to list the last one again and again.
+        most = min(MOST_CALLS, 1 + len(_JOINS.findall(text)))
+        schema = parts_schema(min(_LONGEST_PART, len(text)), most)
         said = await self._ask(self._compiler.split, schema, _LONGEST_REPLY // 2, {"intent": text})
-        return list(said.parts)
+        return list(dict.fromkeys(said.parts))
 
-    async def _reply(self, history: list[dict[str, Any]], wrong: str, parts: Sequence[str]) -> dspy.Prediction:
-        """The calls, as the model writes them: for each part one, unless no tool is about it."""
-        inputs: dict[str, Any] = self._asked
-        if history:
-            inputs = {"history": dspy.History(messages=history), "problem": f"This cannot be used. {wrong}"}
+    async def _first(self, parts: Sequence[str]) -> list[Call] | str:
+        """The calls, as the model writes them: all at once, or a part after the other, where there are several."""
+        if len(parts) < 2:
+            return await self._reply(self._asked, self._required, len(parts) or MOST_CALLS)
+        calls: list[Call] = []
+        for part in parts:
+            hinted = await asyncio.to_thread(likely, self._intent.text, self._shown, part)
+            reply = await self._reply({**self._asked, "likely": hinted}, is_about(part, self._shown), 1)
+            if isinstance(reply, str):
+                return reply
+            calls += reply
+        return calls
+
+    async def _again(self, history: list[dict[str, Any]], wrong: str, parts: Sequence[str]) -> list[Call] | str:
+        """The calls, after a try at all of them that cannot be used."""
+        inputs = {"history": dspy.History(messages=history), "problem": f"This cannot be used. {wrong}"}
+        return await self._reply(inputs, self._required, len(parts) or MOST_CALLS)
+
+    async def _reply(self, inputs: dict[str, Any], required: bool, most: int) -> list[Call] | str:
         schema = await asyncio.to_thread(
             calls_schema,
             self._shown,
             self._intent.blocks,
-            required=self._required,
-            least=max(1, sum(is_about(part, self._shown) for part in parts)),
-            most=len(parts) or MOST_CALLS,
+            required=required,
+            most=most,
             longest=_LONGEST_TEXT + 2 * len(self._intent.text),
         )
-        return await self._ask(self._compiler.compile, schema, _LONGEST_REPLY + len(self._intent.text), inputs)
+        longest = _LONGEST_REPLY + len(self._intent.text)
+        reply = await self._ask(self._compiler.compile, schema, longest, inputs)
+        return reply.tool_calls  # type: ignore[no-any-return]
 
     async def _ask(
         self, predictor: dspy.Predict, schema: dict[str, Any], longest: int, inputs: dict[str, Any]

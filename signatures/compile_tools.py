@@ -22,8 +22,9 @@ class CompileTools(dspy.Signature):  # type: ignore[misc]
     """You turn what is wanted into calls of the tools that are listed.
 
     Reply with one JSON object: {"tool_calls": [{"name": "...", "arguments": {...}}]}. One call for each thing that is
-    wanted, in order. No call at all, {"tool_calls": []}, where no tool does it. The tools that are named as like it
-    share words with it: words alone do not make a tool fit.
+    wanted, in order; where only a part of it is to be done now, the call for that part. No call at all,
+    {"tool_calls": []}, where no tool does it. The tools that are named as like it share words with it: words alone do
+    not make a tool fit.
 
     Copy values exactly as they are written. Leave out arguments that are optional and not spoken of. Text that is given
     as a block is never copied: write {"$block": "NAME"} in its place.
@@ -35,7 +36,8 @@ class CompileTools(dspy.Signature):  # type: ignore[misc]
         desc="what is wanted, and the names, sizes and first lines of the blocks it has", default=""
     )
     likely: str = dspy.InputField(
-        desc="each thing that is wanted, where there are several, and the tools that share words with it", default=""
+        desc="the part that is to be done now, where there are several, and the tools that share words with it",
+        default="",
     )
     history: dspy.History = dspy.InputField(
         desc="a first try at this: tools, conversation, intent and the reply", default=dspy.History(messages=[])

@@ -33,6 +33,11 @@ def test_the_tool_that_shares_most_words_is_the_most_like(intent: str, name: str
     assert max(likenesses(intent, TOOLS), key=lambda like: like.score).tool.name == name
 
 
+def test_what_is_done_tells_tools_apart_that_are_about_the_same() -> None:
+    tools = [tool("BookSalon", "Books a salon."), tool("FindSalon", "Lists salons.")]
+    assert hint("find me a salon in Rome", tools).startswith("FindSalon (find, salon)")
+
+
 def test_words_that_say_nothing_are_not_shared() -> None:
     assert hint("What is this and how do I do it?", TOOLS) == "none"
 
@@ -43,14 +48,15 @@ def test_the_hint_names_the_best_first_with_the_intents_own_words() -> None:
     assert both.startswith("circle_area (area, circle), findPlace (place")
 
 
-def test_each_part_has_its_own_hint() -> None:
-    parts = ["area of a circle", "places in Rome", "sing"]
-    assert likely("...", parts, TOOLS) == (
-        "1. area of a circle; like it: circle_area (area, circle)\n"
-        "2. places in Rome; like it: findPlace (places)\n"
-        "3. sing; like it: none"
-    )
-    assert likely("places in Rome", ["places in Rome"], TOOLS) == "Like it: findPlace (places)"
+def test_a_part_has_its_own_hint() -> None:
+    intent = "area of a circle and places in Rome, and sing"
+    assert likely(intent, TOOLS, "places in Rome") == "Of this, now only: places in Rome\nLike it: findPlace (places)"
+    assert likely(intent, TOOLS, "sing").endswith("Like it: none")
+    assert likely("places in Rome", TOOLS) == "Like it: findPlace (places)"
+
+
+def test_a_number_in_both_makes_no_tool_like_an_intent() -> None:
+    assert hint("the roots of 3x^2 - 2x - 5", [tool("distance", "Between 2 points.")]) == "none"
 
 
 def test_a_tool_without_a_schema_is_like_its_name() -> None:

@@ -1,0 +1,93 @@
+"""Optional arguments that nobody has spoken of, and that small models fill in all the same.
+
+A free text or a number is made up if neither it nor its argument's name is in what was said; and so is the second use
+of a text that was said once. A flag, a choice or a date may follow from what was said without being a word of it, and
+what a tool requires has to be there: they stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from programs.coercion import resolved
+from programs.likeness import stems
+
+# With other keywords, what is optional in one place may be needed in another.
+_PLAIN = {"$schema", "$defs", "additionalProperties", "definitions", "description", "properties", "required", "title"}
+_NUMBER = re.compile(r"\d(?:[\d.,]*\d)?")
+_SPELLED = frozenset(
+    re.findall(
+        r"\w+",
+        """one two three four five six seven eight nine ten eleven twelve fifteen twenty thirty fifty hundred thousand
+        million half quarter dozen couple pair once twice double triple single first second third last""",
+    )
+)
+
+
+def spoken_of(arguments: dict[str, Any], schema: Mapping[str, Any], said: str) -> dict[str, Any]:
+    """The arguments without the optional ones that were made up.
+
+    Args:
+        arguments: of a call, as they were written.
+        schema: what they should fit.
+        said: the intent, and what was said before.
+    """
+    whole = resolved(schema, schema)
+    if not isinstance(whole, Mapping) or not _PLAIN.issuperset(set(whole) - {"type"}):
+        return arguments
+    properties = whole.get("properties") or {}
+    optional = set(properties) - set(whole.get("required") or ())
+    words, numbers = stems(said), set(map(_significant, _NUMBER.findall(said)))
+    spelled = not _SPELLED.isdisjoint(said.lower().split())
+
+    def named(name: str) -> bool:
+        return stems(name) <= words
+
+    def made_up(value: Any, schema: Any) -> bool:
+        if isinstance(schema, Mapping) and {"enum", "const", "format"} & set(schema):
+            return False
+        match value:
+            case bool():
+                return False
+            case int() | float():
+                return not spelled and _significant(str(value)) not in numbers
+            case str():
+                mine = stems(value)
+                return bool(mine) and not _share(mine, words)
+            case [*items] if items:
+                inner = schema.get("items") if isinstance(schema, Mapping) else None
+                return all(made_up(item, inner) for item in items)
+        return False
+
+    kept: dict[str, Any] = {}
+    taken = [value for name, value in arguments.items() if name not in optional]
+    for name, value in arguments.items():
+        if name in optional:
+            inner = resolved(properties[name], schema)
+            default = isinstance(inner, Mapping) and "default" in inner and inner["default"] == value
+            if not (default or named(name)) and (made_up(value, inner) or _used_up(value, taken, said)):
+                continue
+            taken.append(value)
+        kept[name] = value
+    return kept
+
+
+def _used_up(value: Any, taken: list[Any], said: str) -> bool:
+    """Whether a text has gone to other arguments as often as it was said."""
+    return isinstance(value, str) and 0 < said.lower().count(value.lower()) <= taken.count(value)
+
+
+def _share(these: set[str], those: set[str]) -> bool:
+    """Whether they have a word in common; or a word of the one begins with a word of the other: `py`, and `python`."""
+    return not these.isdisjoint(those) or any(
+        min(len(one), len(other)) > 1 and (one.startswith(other) or other.startswith(one))
+        for one in these
+        for other in those
+    )
+
+
+def _significant(number: str) -> str:
+    """The digits by which a number is known however it is written: 4.5 % and 0.045, 12,000 and 12000."""
+    return re.sub(r"\D", "", number).strip("0")
