@@ -18,7 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
-from tests.support import MODEL, ServerProcess, eventually, running
+from tests.support import MODEL, InstalledServer, ServerProcess, eventually, running
 
 KEY = "key-of-ada-0123456789abcdef"
 METRICS_KEY = "key-of-prometheus-0123456789"
@@ -318,7 +318,7 @@ def test_workers_of_one_server_are_one_in_its_metrics(tmp_path: Path, scripted_b
         "RANTS_MODELS__GENERATOR__MODEL": "scripted",
         "RANTS_SERVER__WORKERS": "2",
     }
-    with running(tmp_path, variables) as server:
+    with running(tmp_path, variables, InstalledServer) as server:
         for _ in range(20):  # a connection each, so that both get some
             with httpx2.Client(base_url=server.address, timeout=60) as client:
                 assert ask(client).status_code == 200

@@ -14,12 +14,11 @@ import pytest
 from openai import OpenAI
 
 from evals.scripted import Reply, ScriptedBackend, in_turn
-from tests.server.forked import ForkedServer
-from tests.support import MODEL, eventually, response_events
+from tests.support import MODEL, ServerProcess, eventually, response_events
 
 
 @pytest.fixture
-def replicas(tmp_path: Path, postgres_url: str, backend: ScriptedBackend) -> Iterator[list[ForkedServer]]:
+def replicas(tmp_path: Path, postgres_url: str, backend: ScriptedBackend) -> Iterator[list[ServerProcess]]:
     """Two servers."""
     variables = {
         "RANTS_MODELS__GENERATOR__BASE_URL": backend.base_url,
@@ -31,7 +30,7 @@ def replicas(tmp_path: Path, postgres_url: str, backend: ScriptedBackend) -> Ite
         for name in ("one", "two"):
             folder = tmp_path / name
             folder.mkdir()
-            servers.append(server := ForkedServer(folder, variables))
+            servers.append(server := ServerProcess(folder, variables))
             stack.callback(server.stop, signal.SIGKILL)
             server.start()
         yield servers
@@ -40,12 +39,12 @@ def replicas(tmp_path: Path, postgres_url: str, backend: ScriptedBackend) -> Ite
         assert postgres_url not in server.log
 
 
-def sdk(server: ForkedServer) -> OpenAI:
+def sdk(server: ServerProcess) -> OpenAI:
     return OpenAI(base_url=server.base_url, api_key="any", max_retries=0, timeout=60)
 
 
 def test_a_killed_servers_response_is_finished_by_the_other_and_streamed_from_there(
-    replicas: list[ForkedServer], backend: ScriptedBackend, postgres_url: str
+    replicas: list[ServerProcess], backend: ScriptedBackend, postgres_url: str
 ) -> None:
     one, two = replicas
     backend.script = in_turn(Reply(["One, ", "two."], hold=threading.Event()))
@@ -66,7 +65,7 @@ def test_a_killed_servers_response_is_finished_by_the_other_and_streamed_from_th
 
 
 def test_a_response_is_cancelled_through_the_other_server(
-    replicas: list[ForkedServer], backend: ScriptedBackend
+    replicas: list[ServerProcess], backend: ScriptedBackend
 ) -> None:
     one, two = replicas
     backend.script = in_turn(Reply(["One, ", "two."], hold=threading.Event()))

@@ -16,8 +16,7 @@ from openai import OpenAI
 
 from evals.scripted import Reply, ScriptedBackend
 from evals.tasks import Oracle, Task, depth, labels, scripted_root
-from tests.server.forked import ForkedServer
-from tests.support import MODEL, eventually
+from tests.support import MODEL, ServerProcess, eventually
 
 _SLOWLY = 0.02  # seconds that each model takes, so that there is a middle
 
@@ -26,7 +25,7 @@ _SLOWLY = 0.02  # seconds that each model takes, so that there is a middle
 class Bench:
     """A server that explores, and the two models behind it."""
 
-    server: ForkedServer
+    server: ServerProcess
     root: ScriptedBackend
     sub_lm: ScriptedBackend
 
@@ -85,7 +84,7 @@ def _bench(folder: Path) -> Iterator[Bench]:
             "RANTS_RLM__RANTS_ONE__MODE": "explore",
             "RANTS_RLM__RANTS_ONE__MAX_DEPTH": "3",
         }
-        server = ForkedServer(folder, variables)
+        server = ServerProcess(folder, variables)
         server.start()
         yield Bench(server, root, sub_lm)
         server.stop(signal.SIGKILL)
