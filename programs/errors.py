@@ -16,7 +16,9 @@
     │   └── BadReply               it answered, but not in the protocol, or the stream was cut
     ├── ToolFailed                 a gateway tool could not do what a call asks; the model reads why
     ├── BudgetSpent                the run may spend no more; the loop turns it into the end of the run
-    ├── StoreError                 the database is full, locked or read-only
+    ├── Overloaded                 this process has as much to do as it can take on; says when to come back
+    ├── StoreError                 the database is full, locked, read-only or out of reach
+    ├── LeaseLost                  another process has taken over the run, so this one writes no more of it
     └── ConfigurationError         the operator can fix it: a key, a file, a missing model
 
 Anything else that escapes is a bug of ours. Nothing here knows HTTP: `server.errors` says which status each one gets.
@@ -73,11 +75,18 @@ class KeyExpired(NotAuthenticated):
 
 
 class RateLimited(UserError):
-    """The tenant has spent its share; `retry_after` is in seconds."""
+    """The tenant has spent its share.
 
-    def __init__(self, message: str, *, retry_after: float) -> None:
+    Args:
+        message: what it has too little of.
+        retry_after: seconds until it has enough.
+        what: of which it has too little: `requests` or `tokens`.
+    """
+
+    def __init__(self, message: str, *, retry_after: float, what: str = "requests") -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.what = what
 
 
 class QuotaSpent(UserError):
@@ -134,8 +143,20 @@ class BudgetSpent(RantsError):
         self.what = what
 
 
+class Overloaded(RantsError):
+    """There is no room for one run more. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class StoreError(RantsError):
     """The database could not be read or written; nothing was half-written."""
+
+
+class LeaseLost(RantsError):
+    """Another process has taken over the run. What this one wanted to write of it was not written."""
 
 
 class ConfigurationError(RantsError):

@@ -15,10 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from programs import RANTS, Backends
 from programs.environment import Environment, EnvironmentUnavailable
 from server import chat, errors, health, metrics, openapi, responses, served
+from server.admission import Admission
 from server.auth import Authenticate, Gatekeeper
 from server.gateway import Gateway
+from server.lag import Lag
+from server.leases import Leases
 from server.life import Life
 from server.metrics import Metrics
+from server.rates import MemoryBuckets, Rates
 from server.reloading import reload
 from server.requests import Requests
 from server.retention import retain
@@ -48,12 +52,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         state.started_at = int(time.time())
         state.traces = traces = Traces(configured.observability)
         backends = Backends(configured.models, configured.resilience)
-        async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway:
+        async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway, Lag() as lag:
             state.metrics = Metrics(tools=gateway.registry)
+            rates = Rates(configured.rate_limits, store if configured.shares_buckets else MemoryBuckets())
+            state.admission = Admission(configured.limits, rates, lag)
             rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry, tracing=traces.tracing)
             state.store = store
             state.backends = backends
-            state.gatekeeper = Gatekeeper(configured.auth, configured.rate_limits, store)
+            state.gatekeeper = Gatekeeper(configured.auth, store)
             state.gateway = gateway
             state.sees = backends.sees
             state.doctor = health.Doctor(
@@ -63,19 +69,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 rants,
                 gateway,
                 store,
+                state.admission,
                 state.metrics,
                 timeout=configured.resilience.request_timeout_seconds,
                 heartbeat=configured.server.keep_alive_seconds,
             )
             warming = asyncio.create_task(_warm(backends, rants.environment))
             forgetting = asyncio.create_task(retain(store, configured.state))
-            await responses.go_on(state.runs, store)
             drain = configured.server.drain_seconds
             try:
-                async with Life(drain, stop=state.runs.aclose, reload=lambda: reload(state)):
-                    yield
+                # Leases are kept until the last run has ended.
+                async with Leases(state.runs, store, seconds=configured.state.lease_seconds):
+                    try:
+                        async with Life(drain, stop=state.runs.aclose, reload=lambda: reload(state)):
+                            yield
+                    finally:
+                        await state.runs.aclose()
             finally:
-                await state.runs.aclose()
                 for task in (warming, forgetting):
                     task.cancel()
                     with suppress(asyncio.CancelledError):

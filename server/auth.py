@@ -1,4 +1,4 @@
-"""Who asks, and whether they may ask now: keys, tenants, budgets of a day, and a token bucket for each tenant."""
+"""Who asks, and whether they may ask now: keys, tenants, and budgets of a day."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fastapi import Depends, FastAPI, Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from programs.errors import KeyExpired, NotAuthenticated, QuotaSpent, RantsError, RateLimited
+from programs.errors import KeyExpired, NotAuthenticated, QuotaSpent, RantsError
 from server.errors import error_response
 from server.grants import EVERYBODY, Grant
 from server.keys import Keyring, digest
 from server.logs import bind
-from server.settings import ApiKey, AuthSettings, RateLimitSettings
+from server.settings import ApiKey, AuthSettings
 from store import DAY, Key, Store
 
 OPEN = frozenset(
@@ -29,15 +29,14 @@ OPEN = frozenset(
 
 
 class Gatekeeper:
-    """Knows the keys by their digests, what each has left of its day, and how much of its bucket each tenant has.
+    """Knows the keys by their digests, and what each has left of its day.
 
     Args:
         auth: the keys of the configuration, and whether any is asked for.
-        rates: the tenants' buckets.
         store: the keys that were made with `rants keys create`, and what was spent of the day.
     """
 
-    def __init__(self, auth: AuthSettings, rates: RateLimitSettings, store: Store) -> None:
+    def __init__(self, auth: AuthSettings, store: Store) -> None:
         self._enabled = auth.enabled
         self._configured = [
             (digest(entry.key.get_secret_value()), _configured(entry, name))
@@ -46,8 +45,6 @@ class Gatekeeper:
         self._store = store
         self._keyring = Keyring(store, auth.cache_seconds)
         self._spent: dict[str, tuple[int, str]] = {}  # key -> the day that it has spent its budget of, in words
-        self._rates = rates
-        self._buckets: dict[str, tuple[float, float]] = {}  # tenant -> (tokens left, when that was)
 
     async def grant(self, key: str | None) -> Grant:
         """What `key` allows.
@@ -96,24 +93,6 @@ class Gatekeeper:
         except QuotaSpent as error:
             self._spent[grant.key] = int(now // DAY), str(error)
             raise
-
-    def spend(self, tenant: str) -> None:
-        """Take one request out of the tenant's bucket.
-
-        Raises:
-            RateLimited: it is empty.
-        """
-        if not self._rates.enabled:
-            return
-        per_second = self._rates.requests_per_minute / 60
-        now = time.monotonic()
-        left, then = self._buckets.get(tenant, (float(self._rates.burst), now))
-        left = min(float(self._rates.burst), left + (now - then) * per_second)
-        if left < 1:
-            self._buckets[tenant] = (left, now)
-            wait = (1 - left) / per_second
-            raise RateLimited(f"Too many requests; try again in {wait:.1f} seconds.", retry_after=wait)
-        self._buckets[tenant] = (left - 1, now)
 
 
 def _configured(entry: ApiKey, name: str) -> Grant:
@@ -192,19 +171,11 @@ async def _tenant(grant: Annotated[Grant, Depends(grant_of)]) -> str:
     return grant.tenant
 
 
-async def _admitted(request: Request, grant: Annotated[Grant, Depends(grant_of)]) -> Grant:
-    request.app.state.gatekeeper.spend(grant.tenant)
-    return grant
-
-
 Granted = Annotated[Grant, Depends(grant_of)]
 """What the key of a request allows that costs nothing."""
 
 Tenant = Annotated[str, Depends(_tenant)]
 """The tenant of a request that costs nothing."""
-
-Admitted = Annotated[Grant, Depends(_admitted)]
-"""What the key of a request allows that counts against its limits."""
 
 
 async def count_call(request: Request, grant: Grant) -> None:

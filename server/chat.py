@@ -31,8 +31,8 @@ from programs import Message, Sampling, Transcript, Usage
 from programs.errors import BackendUnavailable, InvalidRequest
 from programs.events import Heartbeat, RunDone, StepDone, TextDelta
 from programs.transcript import ToolCall
-from server.auth import Admitted, count_call
-from server.body import JSONRoute
+from server.auth import Granted, count_call
+from server.door import Charged, Door
 from server.errors import error_body, sentence, shape
 from server.openapi import answers
 from server.response_events import mark
@@ -42,7 +42,7 @@ from server.sse import EventStream, unless_gone
 from server.tools import read_tools
 from store import Run
 
-router = APIRouter(route_class=JSONRoute)
+router = APIRouter(route_class=Door)
 
 _TEXT = "\N{NULL}"  # stands where the text of a chunk goes: no id or name has it
 _FINISH = {"content_filter": "content_filter"}
@@ -173,7 +173,7 @@ def constraint(wanted: ResponseFormat) -> dict[str, Any] | None:
     response_model=None,
     responses=answers(ChatCompletion, 400, 401, 404, 413, 415, 429, 502, 503, 504, stream=True),
 )
-async def create(request: Request, body: ChatRequest, grant: Admitted) -> Response:
+async def create(request: Request, body: ChatRequest, grant: Granted, cost: Charged) -> Response:
     """Answer a conversation, whole or as a stream of chunks."""
     served(request, grant, body.model)
     tools = await asyncio.to_thread(read_tools, body.tools, body.tool_choice, body.parallel_tool_calls)
@@ -191,7 +191,7 @@ async def create(request: Request, body: ChatRequest, grant: Admitted) -> Respon
         transcript=body.transcript(sees=request.app.state.sees),
     )
     await count_call(request, grant)
-    run = await runs.start(asked, body.sampling(), tools, kept=body.store is not False)
+    run = await runs.start(asked, body.sampling(), tools, cost, kept=body.store is not False)
     try:
         if body.stream:
             await unless_gone(request, run.begun())

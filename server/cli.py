@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from server.commands import keys
+from server.commands import db, keys, sessions
 
 if TYPE_CHECKING:
     from programs.settings import ModelsSettings
@@ -29,6 +29,8 @@ app.add_typer(bench, name="bench")
 evaluate = typer.Typer(no_args_is_help=True, help="Measure how often RANTS is right.")
 app.add_typer(evaluate, name="eval")
 app.add_typer(keys.app, name="keys")
+app.add_typer(db.app, name="db")
+app.add_typer(sessions.app, name="sessions")
 
 
 class Half(StrEnum):

@@ -7,6 +7,7 @@ Source: https://platform.openai.com/docs/guides/error-codes
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,10 @@ from programs.errors import (
     ConfigurationError,
     InvalidRequest,
     KeyExpired,
+    LeaseLost,
     NotAuthenticated,
     NotFound,
+    Overloaded,
     QuotaSpent,
     RantsError,
     RateLimited,
@@ -54,7 +57,9 @@ _SHAPES: dict[type[RantsError], Shape] = {
     BackendUnavailable: Shape(503, "server_error", "backend_unavailable"),
     BackendTimeout: Shape(504, "server_error", "backend_timeout"),
     BadReply: Shape(502, "server_error", "bad_reply"),
+    Overloaded: Shape(503, "server_error", "overloaded"),
     StoreError: Shape(503, "server_error", "storage_error"),
+    LeaseLost: Shape(503, "server_error", "taken_over"),
     ConfigurationError: Shape(500, "server_error", "configuration_error"),
 }
 _LONGEST_PATH = 200  # characters that are repeated
@@ -65,7 +70,8 @@ def shape(error: BaseException) -> Shape:
     """Status, type and code of `error`; anything outside the family is a bug of ours."""
     for kind in type(error).__mro__:
         if found := _SHAPES.get(kind):
-            return Shape(found.status, found.type, getattr(error, "code", None) or found.code)
+            what = error.what if isinstance(error, RateLimited) else found.type
+            return Shape(found.status, what, getattr(error, "code", None) or found.code)
     return _BUG
 
 
@@ -89,7 +95,9 @@ def error_response(error: BaseException) -> JSONResponse:
     body = error_body(sentence(error), found.type, param=getattr(error, "param", None), code=found.code)
     headers = {}
     if (retry_after := getattr(error, "retry_after", None)) is not None:
-        headers["Retry-After"] = str(max(1, round(retry_after)))
+        # Whole seconds for everybody; OpenAI's own clients look at the milliseconds first.
+        headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+        headers["Retry-After-Ms"] = str(max(1, math.ceil(retry_after * 1000)))
     if found.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(body, found.status, headers)
@@ -125,8 +133,8 @@ def install(app: FastAPI) -> None:
     async def on_bug(request: Request, error: Exception) -> JSONResponse:
         logger.error("a bug while answering %s %s", request.method, request.scope["path"], exc_info=error)
         answer = error_response(error)
-        # This answer is given outside the middleware that names every other one.
-        answer.headers["x-request-id"] = request.state.request_id
+        # This answer is given outside the middleware that puts them on every other one.
+        answer.headers.update(request.state.headers)
         return answer
 
 

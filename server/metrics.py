@@ -34,8 +34,9 @@ from server.workers import SHARED
 
 router = APIRouter()
 
-Rejection = Literal["requests", "tokens", "concurrency", "queue_full", "queue_timeout", "overloaded", "draining"]
-"""Why a request was not admitted."""
+Rejection = Literal["requests", "tokens", "queue", "displaced", "wait", "late", "lag"]
+"""Why a request was not admitted: its tenant's rates; the queue was full, or others came first; it would wait for too
+long, or did; the event loop is late."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "other"

@@ -37,7 +37,8 @@ async def reload(state: Any) -> None:
         logger.error("The configuration was not reloaded: %s", error)
         return
     state.settings = after
-    state.gatekeeper = Gatekeeper(after.auth, after.rate_limits, state.store)
+    state.gatekeeper = Gatekeeper(after.auth, state.store)
+    state.admission.configure(after.limits, after.rate_limits)
     left = [name for name in Settings.model_fields if getattr(read, name) != getattr(after, name)]
     logger.warning(
         "The configuration was reloaded: %s.%s",

@@ -23,7 +23,10 @@ _QUIET = ("/health", "/metrics")
 
 
 class Requests:
-    """Gives every answer an `x-request-id`, the client's own where it sent one, and tells operators what came of it."""
+    """Tells operators what came of every request, and puts `request.state.headers` on every answer.
+
+    One of them is always there, `x-request-id`: the client's own where it sent one, else a new one.
+    """
 
     def __init__(self, app: ASGIApp, *, app_state: FastAPI) -> None:
         self._app = app
@@ -35,18 +38,19 @@ class Requests:
             await self._app(scope, receive, send)
             return
         theirs = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = theirs if _SANE_ID.fullmatch(theirs) else f"req_{uuid.uuid4().hex}".encode()
-        scope.setdefault("state", {})["request_id"] = request_id.decode()
-        with bound(request_id=request_id.decode()):
+        request_id = theirs.decode() if _SANE_ID.fullmatch(theirs) else f"req_{uuid.uuid4().hex}"
+        headers = {"x-request-id": request_id}
+        scope.setdefault("state", {}).update(request_id=request_id, headers=headers)
+        with bound(request_id=request_id):
             if scope["path"].startswith(_QUIET):
-                await self._answer(scope, receive, send, request_id, logging.DEBUG)
+                await self._answer(scope, receive, send, headers, logging.DEBUG)
                 return
             traces: Traces = self._state.traces
             with traces.request(scope) as span:
-                status = await self._answer(scope, receive, send, request_id, logging.INFO)
+                status = await self._answer(scope, receive, send, headers, logging.INFO)
                 traces.answered(span, scope["method"], _route(scope), status)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: bytes, level: int) -> int:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str], level: int) -> int:
         """Answer, count and log; gives the status."""
         start = time.perf_counter()
         status = 500  # of what is raised here: the answer is given further out
@@ -57,7 +61,10 @@ class Requests:
             nonlocal status, first_byte, body
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                message["headers"] = [
+                    *message["headers"],
+                    *((name.encode(), value.encode()) for name, value in headers.items()),
+                ]
             elif not body:
                 body = True
                 if message.get("more_body"):

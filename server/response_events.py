@@ -7,7 +7,7 @@ there is nothing to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from openai.types.responses import (
@@ -65,15 +65,21 @@ class Answer(Response):
 
 
 class ResponseFold:
-    """The response of one run: `opening`, then `on` each of the run's events, in order."""
+    """The response of one run: `opening`, then `on` each of the run's events, in order.
 
-    def __init__(self, asked: Run | StoredRun) -> None:
+    Args:
+        asked: the run.
+        begun: a run in the background has begun, else it has with its first event.
+    """
+
+    def __init__(self, asked: Run | StoredRun, *, begun: bool = False) -> None:
         self._asked = asked
         self._number = 0
         self._items: list[ResponseOutputItem] = []
         self._text: list[str] | None = None  # of the message that is open: the last item
         self._step_over = False
         self._done: RunDone | None = None
+        self._begun = begun or not asked.background
 
     def answer(self) -> Answer:
         """The response as it is now."""
@@ -82,8 +88,7 @@ class ResponseFold:
             output = [*self._items]
             if self._text is not None:
                 output[-1] = self._message([_part("".join(self._text))], "in_progress")
-            waiting = self._asked.background and not output
-            return self._answer("queued" if waiting else "in_progress", output=output)
+            return self._answer("in_progress" if self._begun else "queued", output=output)
         incomplete = failed = None
         if done.outcome == "incomplete":
             # OpenAI's type knows two reasons; ours may be a part of the budget as well.
@@ -107,10 +112,19 @@ class ResponseFold:
         yield ResponseCreatedEvent(type="response.created", response=created, sequence_number=self._next())
         if self._asked.background:
             yield ResponseQueuedEvent(type="response.queued", response=created, sequence_number=self._next())
-        yield self._in_progress()
+        else:
+            yield self._in_progress()
 
     def on(self, event: Event) -> Iterator[Any]:
         """The events of the stream that say what `event` says."""
+        if not self._begun:
+            self._begun = True
+            yield self._in_progress()
+            if isinstance(event, Heartbeat):
+                return
+        yield from self._say(event)
+
+    def _say(self, event: Event) -> Iterator[Any]:
         match event:
             case TextDelta(text):
                 if self._step_over:
@@ -332,9 +346,9 @@ class ResponseFold:
         return answer.model_copy(update=echo)
 
 
-def whole(asked: Run | StoredRun, events: Iterable[Event]) -> Answer:
+def whole(asked: Run | StoredRun, events: Sequence[Event]) -> Answer:
     """The response of a run that has emitted `events`."""
-    fold = ResponseFold(asked)
+    fold = ResponseFold(asked, begun=bool(events))
     for event in _in_one(events):
         for _ in fold.on(event):
             pass

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 
 import dspy
@@ -31,12 +31,14 @@ from programs.events import (
 )
 from programs.recorded import Recorded
 from programs.transcript import Tools
+from server.admission import Admission, Place
 from server.errors import sentence, shape
 from server.gateway import Gateway
 from server.journal import Journal
 from server.logs import bind
 from server.memory import Memory
 from server.metrics import Metrics, RunMeter
+from server.rates import Charge
 from store import Finished, Run, Store, StoredRun
 
 logger = logging.getLogger("rants")
@@ -47,6 +49,8 @@ class LiveRun:
     """One run: what was asked, every event so far, and the task that drives it.
 
     Attributes:
+        place: its place among the runs of this process, which it gives back when it is over.
+        charge: what its tenant was charged for it, which is corrected then.
         kept: whether it is written down; otherwise only what it cost is.
         tools: what it may do besides saying something.
         meter: counts it.
@@ -54,10 +58,13 @@ class LiveRun:
         failure: the error behind a `RunDone` that says `failed`.
         usage: what it has cost so far.
         audits: what is written down of the tools that were executed.
+        journal: where it is written down, of a run that is kept.
         over: the loop has ended and what is left is to write it down, which nothing interrupts.
     """
 
     asked: Run
+    place: Place
+    charge: Charge
     kept: bool
     tools: Tools
     meter: RunMeter
@@ -66,6 +73,7 @@ class LiveRun:
     failure: BaseException | None = None
     usage: Usage = field(default_factory=Usage)
     task: asyncio.Task[None] | None = None
+    journal: Journal | None = None
     over: bool = False
     audits: list[asyncio.Task[None]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -116,6 +124,11 @@ class LiveRun:
             raise self.failure
         return done
 
+    async def ended(self) -> None:
+        """Wait for the end, whatever it is."""
+        while self.done is None:
+            await self._news.wait()
+
     def cancel(self) -> None:
         """Stop everything the run has started. It still ends with a `RunDone`."""
         if self.task is not None and not self.over:
@@ -129,17 +142,27 @@ class Runs:
         rants: the loop.
         gateway: on whose behalf tools are executed.
         store: where runs are written down.
+        admission: which of them may go on; the others wait.
         metrics: counts them.
         timeout: seconds that one run may take.
         heartbeat: seconds of silence after which a run says that it is alive.
     """
 
     def __init__(
-        self, rants: RANTS, gateway: Gateway, store: Store, metrics: Metrics, *, timeout: float, heartbeat: float
+        self,
+        rants: RANTS,
+        gateway: Gateway,
+        store: Store,
+        admission: Admission,
+        metrics: Metrics,
+        *,
+        timeout: float,
+        heartbeat: float,
     ) -> None:
         self._rants = rants
         self._gateway = gateway
         self._store = store
+        self._admission = admission
         self._metrics = metrics
         self._memory = Memory(store)
         self._timeout = timeout
@@ -152,23 +175,33 @@ class Runs:
         asked: Run,
         sampling: Sampling,
         tools: Tools,
+        charge: Charge,
         *,
         instructions: str | None = None,
         kept: bool = True,
     ) -> LiveRun:
-        """Begin a run.
+        """Begin a run. It may wait for its turn first.
 
         One in the background is written down before this returns, so that it survives a crash; and so is one that can
         do something, so that it does it once.
 
         Raises:
+            Overloaded: too many wait already.
             StoreError: it could not be written down, or what was said before could not be read.
         """
-        asked = replace(asked, transcript=await self._memory.retell(asked.tenant, asked.transcript))
-        bind(tenant=asked.tenant, run=asked.id)
-        begins = asked.background or (kept and tools.gateway)
-        session = await self._store.begin(asked) if begins else None
-        return self.go_on(asked, sampling, tools, instructions=instructions, kept=kept, session=session)
+        place = self._admission.enter(asked.tenant, patient=asked.background)
+        try:
+            asked = replace(asked, transcript=await self._memory.retell(asked.tenant, asked.transcript))
+            bind(tenant=asked.tenant, run=asked.id)
+            begins = asked.background or (kept and tools.gateway)
+            session = await self._store.begin(asked) if begins else None
+        except BaseException:
+            place.leave()
+            raise
+        charge.taken = True
+        run = LiveRun(asked, place, charge, kept, tools, self._metrics.run(), session)
+        self._begin(run, sampling, instructions)
+        return run
 
     def go_on(
         self,
@@ -176,28 +209,44 @@ class Runs:
         sampling: Sampling,
         tools: Tools,
         *,
-        instructions: str | None = None,
-        kept: bool = True,
-        session: str | None = None,
-        recorded: Sequence[Trajectory] = (),
-    ) -> LiveRun:
-        """Drive a run that is written down, in a `session`, or need not be. It takes `recorded` as done."""
+        instructions: str | None,
+        session: str,
+        recorded: Sequence[Trajectory],
+    ) -> None:
+        """Drive a run in the background that is written down, in a `session`. It takes `recorded` as done."""
+        place = self._admission.enter(asked.tenant, patient=True, always=True)
+        charge = Charge(asked.tenant, taken=True)
         usage = Recorded(recorded).spent.usage
         events = told(asked.id, recorded)
-        run = LiveRun(asked, kept, tools, self._metrics.run(), session, events=events, usage=usage)
+        meter = self._metrics.run()
+        run = LiveRun(asked, place, charge, True, tools, meter, session, events=events, usage=usage)
+        self._begin(run, sampling, instructions, recorded)
+
+    def _begin(
+        self, run: LiveRun, sampling: Sampling, instructions: str | None, recorded: Sequence[Trajectory] = ()
+    ) -> None:
+        asked = run.asked
         self._alive[asked.tenant, asked.id] = run
         transcript = asked.transcript
         if instructions:
             transcript = Transcript(messages=(Message(role="system", content=instructions), *transcript.messages))
         # Started at once, so that even a run which is cancelled right away ends as every other does.
-        asking = Session(id=asked.id, transcript=transcript, tools=tools)
+        asking = Session(id=asked.id, transcript=transcript, tools=run.tools)
         loop = asyncio.get_running_loop()
         run.task = asyncio.Task(self._drive(run, asking, sampling, recorded), loop=loop, eager_start=True)
-        return run
 
     def get(self, tenant: str, run_id: str) -> LiveRun | None:
         """The run, while it is alive and belongs to `tenant`."""
         return self._alive.get((tenant, run_id))
+
+    @property
+    def closing(self) -> bool:
+        """Whether no more runs should begin here."""
+        return self._closing
+
+    def begun(self) -> frozenset[tuple[str, str]]:
+        """The tenants and ids of the runs that are alive and in the store, that is of those that hold a lease."""
+        return frozenset(key for key, run in self._alive.items() if run.journal is not None and run.journal.begun)
 
     def bind(self, backends: Backends, *, timeout: float) -> None:
         """Use other backends, and seconds that one run may take, for the runs that begin from now on."""
@@ -219,16 +268,16 @@ class Runs:
     async def _drive(self, run: LiveRun, session: Session, sampling: Sampling, recorded: Sequence[Trajectory]) -> None:
         bind(tenant=run.asked.tenant, run=run.asked.id, session=run.session)
         started = time.perf_counter()
-        beat = _Heartbeats(run, self._heartbeat)
         journal = Journal(self._store, run.asked, len(recorded), begun=run.session is not None) if run.kept else None
+        run.journal = journal
         try:
             done = await self._outcome(run, session, sampling, recorded, journal)
         finally:
             run.over = True
-            beat.stop()
         try:
             await asyncio.gather(*run.audits)
             over = time.perf_counter()
+            await self._admission.rates.settle(run.charge, done.usage.prompt + done.usage.completion)
             await self._write_down(run, done, over - started, journal)
             self._metrics.wrote(time.perf_counter() - over)
         except Exception as error:
@@ -238,6 +287,7 @@ class Runs:
             done = _failed(run, error)
         finally:
             del self._alive[run.asked.tenant, run.asked.id]
+            run.place.leave()
             run.meter.over(done)
         run.append(done)
 
@@ -252,9 +302,13 @@ class Runs:
         """Run the loop to its end, whatever that is. Nobody sees an event before all before it are written down."""
         timeout = self._timeout
         try:
-            async with asyncio.timeout(timeout) as deadline:
+            async with asyncio.timeout(None) as deadline:
+                await run.place.turn()
+                if run.asked.background and not run.events:
+                    run.append(Heartbeat())  # it is no longer queued
+                deadline.reschedule(asyncio.get_running_loop().time() + timeout)
                 # dspy would keep every call; a server must not.
-                with dspy.context(trace=None), calling(within=timeout):
+                with dspy.context(trace=None), calling(within=timeout), _heartbeats(run, self._heartbeat):
                     caller = None
                     if run.tools.gateway:
                         offered = frozenset(tool.name for tool in run.tools.gateway)
@@ -292,6 +346,8 @@ class Runs:
             seconds=seconds,
             key=asked.key,
         )
+        if run.place.since is None and run.session is None:
+            return  # it never began
         self._memory.keep(asked.tenant, finished.output)
         if journal is None:
             await self._store.spent(asked.tenant, asked.id, finished)
@@ -305,23 +361,27 @@ class Runs:
             await self._store.record(asked, finished)
 
 
-class _Heartbeats:
-    """Appends a `Heartbeat` to a run after each `seconds` in which it said nothing."""
+@contextmanager
+def _heartbeats(run: LiveRun, seconds: float) -> Iterator[None]:
+    """Append a `Heartbeat` to the run after each `seconds` in which it said nothing."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, run: LiveRun, seconds: float) -> None:
-        self._run = run
-        self._seconds = seconds
-        self._seen = 0
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._beat)
+    def wait() -> None:
+        nonlocal timer
+        timer = loop.call_later(seconds, beat, len(run.events))
 
-    def _beat(self) -> None:
-        if len(self._run.events) == self._seen:
-            self._run.append(Heartbeat())
-        self._seen = len(self._run.events)
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._beat)
+    def beat(seen: int) -> None:
+        if len(run.events) == seen:
+            run.append(Heartbeat())
+        wait()
 
-    def stop(self) -> None:
-        self._timer.cancel()
+    wait()
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 async def _take(run: LiveRun, event: Event, journal: Journal | None) -> None:

@@ -52,13 +52,22 @@ class ServerSettings(Section):
 
 
 class LimitSettings(Section):
-    """How much one request may ask for.
+    """How much one request may ask for, and how much one process does at once.
 
     Attributes:
         max_request_bytes: of the request's body; more is refused with 413.
+        max_runs: how many runs go on at once. Those beyond wait, and the tenants take turns.
+        max_queued: how many runs may wait.
+        queue_seconds: how long a client waits for its turn before it is refused with 503. Nobody waits for a
+            background run, so it waits as long as it takes.
+        max_lag_seconds: how late the event loop may be, twice in a row, before new runs are refused with 503.
     """
 
     max_request_bytes: int = Field(default=256 * 2**20, gt=0)
+    max_runs: int = Field(default=1000, gt=0)
+    max_queued: int = Field(default=1000, ge=0)
+    queue_seconds: float = Field(default=30.0, gt=0)
+    max_lag_seconds: float = Field(default=2.0, gt=0)
 
 
 class RLMSettings(Section):
@@ -132,18 +141,41 @@ class AuthSettings(Section):
         return self
 
 
-class RateLimitSettings(Section):
-    """A token bucket for each tenant.
+class TenantLimits(Section):
+    """How much a tenant may ask for.
 
     Attributes:
-        enabled: whether requests are counted at all.
-        requests_per_minute: how fast the bucket fills.
-        burst: how many requests it holds.
+        requests_per_minute: how fast its bucket of requests fills.
+        burst: how many requests that bucket holds.
+        tokens_per_minute: of prompts and replies together: how fast its bucket of tokens fills, and how many that
+            holds. None is no limit.
+        concurrent: how many of its runs go on at once in one process; the others wait. None is no limit.
+    """
+
+    requests_per_minute: float = Field(default=600.0, gt=0)
+    burst: int = Field(default=60, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    concurrent: int | None = Field(default=None, gt=0)
+
+
+class RateLimitSettings(TenantLimits):
+    """How much each tenant may ask for.
+
+    Attributes:
+        enabled: whether tenants are limited at all.
+        shared: whether all processes share the buckets, in the database; `auto` is where several may serve: with
+            PostgreSQL, or with more than one of `server.workers`.
+        tenants: other limits for some of the tenants, by name. What is left out there is as for everybody.
     """
 
     enabled: bool = False
-    requests_per_minute: float = Field(default=600.0, gt=0)
-    burst: int = Field(default=60, gt=0)
+    shared: Literal["auto"] | bool = "auto"
+    tenants: dict[str, TenantLimits] = Field(default={})
+
+    def of(self, tenant: str) -> TenantLimits:
+        """The limits of one tenant."""
+        own = self.tenants.get(tenant)
+        return self if own is None else self.model_copy(update=own.model_dump(exclude_unset=True))
 
 
 class ObservabilitySettings(Section):
@@ -160,10 +192,17 @@ class ObservabilitySettings(Section):
     """
 
     metrics: bool = True
-    metrics_key: SecretStr | None = Field(default=None, min_length=8)
+    metrics_key: SecretStr | None = None
     otlp_endpoint: str | None = Field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None)
     content: bool = False
     logs: Literal["text", "json"] = "text"
+
+    @field_validator("metrics_key")
+    @classmethod
+    def _nobody_guesses_it(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and (wrong := weakness(key.get_secret_value())):
+            raise ValueError(f"the key is too weak: {wrong}")
+        return key
 
 
 class Settings(BaseSettings):
@@ -181,6 +220,12 @@ class Settings(BaseSettings):
     rate_limits: RateLimitSettings = RateLimitSettings()
     resilience: ResilienceSettings = ResilienceSettings()
     observability: ObservabilitySettings = Field(default_factory=ObservabilitySettings)
+
+    @property
+    def shares_buckets(self) -> bool:
+        """Whether token buckets are in the store, for several processes."""
+        shared = self.rate_limits.shared
+        return (self.state.postgres is not None or self.server.workers > 1) if shared == "auto" else shared
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

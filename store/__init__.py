@@ -5,9 +5,24 @@ async with await Store.open(StateSettings()) as store:
     await store.finish(tenant, run_id, Finished(...))
 """
 
+from store.buckets import Bucket, Draw, Drawn, draw
 from store.keys import DAY, Key
-from store.runs import Finished, Run, Status, StoredRun
+from store.runs import Finished, Run, Status, StoredRun, StoredSession
 from store.settings import StateSettings
 from store.store import Store
 
-__all__ = ["DAY", "Finished", "Key", "Run", "StateSettings", "Status", "Store", "StoredRun"]
+__all__ = [
+    "DAY",
+    "Bucket",
+    "Draw",
+    "Drawn",
+    "Finished",
+    "Key",
+    "Run",
+    "StateSettings",
+    "Status",
+    "Store",
+    "StoredRun",
+    "StoredSession",
+    "draw",
+]

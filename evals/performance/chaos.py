@@ -95,9 +95,7 @@ async def chaos(url: str, *, seconds: float, every: float = 4.0, workers: int = 
             for task in keeping:
                 task.cancel()
             await asyncio.wait(keeping)
-        written = Path(folder, _FILE)
-        done = Counter(map(int, written.read_text().split())) if written.exists() else Counter[int]()
-        chaotic.outcome.twice = [number for number, times in done.items() if times > 1]
+        chaotic.outcome.twice = _twice(Path(folder, _FILE))
         return chaotic.outcome
 
 
@@ -200,6 +198,12 @@ class _Chaos:
         """Somebody who asks one of the gateways."""
         server = self._alive[self.dice.choice(sorted(self._alive))]
         return aiohttp.ClientSession(server.address, timeout=aiohttp.ClientTimeout(total=60))
+
+
+def _twice(written: Path) -> list[int]:
+    """The numbers that were written more than once."""
+    numbers = map(int, written.read_text().split()) if written.exists() else ()
+    return [number for number, times in Counter(numbers).items() if times > 1]
 
 
 def _script(body: dict[str, Any]) -> Reply:

@@ -1,8 +1,8 @@
 """RANTS beside the least that a gateway can be, over the same stub that answers at once.
 
-Both run in processes of their own under the same uvicorn, RANTS with its store. They take turns, in another order each
-round, and each round gives its own ratios: what else the machine does falls on both. Printed are the medians over the
-rounds.
+Both run in processes of their own under the same uvicorn, RANTS with its store, asking for a key, and counting requests
+and tokens. They take turns, in another order each round, and each round gives its own ratios: what else the machine
+does falls on both. Printed are the medians over the rounds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 
 from rich.console import Console
 
-from evals.performance.load import Load, load
+from evals.performance.load import KEY, Load, load
 from evals.performance.processes import Server, rants, running
 from evals.performance.table import Line, show
 
@@ -23,6 +23,16 @@ _MOST_ADDED = 2.0  # times what the passthrough adds
 _LEAST_RATE = 0.5  # of the passthrough's
 _LATEST_TOKEN = 10.0  # milliseconds after the backend's
 _MOST_GROWTH = 0.05  # of the memory
+
+_GUARDED = {
+    "RANTS_AUTH__ENABLED": "true",
+    "RANTS_AUTH__API_KEYS__0__KEY": KEY,
+    "RANTS_RATE_LIMITS__ENABLED": "true",
+    "RANTS_RATE_LIMITS__BURST": "1000000",
+    "RANTS_RATE_LIMITS__TOKENS_PER_MINUTE": "1000000000",
+    "RANTS_RATE_LIMITS__CONCURRENT": "100",
+}
+"""Limits that are looked at with every request, and not reached."""
 
 type Round = dict[tuple[str, int, bool], Load]
 """What was measured once, by server, number of clients and whether the answers were streamed."""
@@ -44,7 +54,7 @@ async def gateway(*, requests: int, rounds: int, sample: int) -> None:
         stub = await stack.enter_async_context(running("from evals.performance.stub import serve; serve()"))
         relay = f"from evals.performance.passthrough import serve; serve({stub.address!r})"
         passthrough = await stack.enter_async_context(running(relay))
-        ours = await stack.enter_async_context(rants(f"{stub.address}/v1"))
+        ours = await stack.enter_async_context(rants(f"{stub.address}/v1", _GUARDED))
         servers = {"stub": stub, "passthrough": passthrough, "rants": ours}
         status = stack.enter_context(Console(stderr=True).status("first requests"))
         measured: list[Round] = [{} for _ in range(rounds)]

@@ -13,6 +13,9 @@ from itertools import count
 
 from evals.performance.stub import TOKENS
 
+KEY = "rants-bench-5f2c81d09b7e46a3"
+"""Sent with every request; a server need not ask for it."""
+
 _FIRST_TOKEN = re.compile(rb'"content":"(\d+)"')
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _SYSTEM = "You are a careful assistant that answers in few words and says so when it does not know. " * 10
@@ -117,7 +120,7 @@ class _Connection(asyncio.Protocol):
 _numbers = count()
 
 
-def _request(port: int, *, stream: bool, key: str | None) -> bytes:
+def _request(port: int, *, stream: bool, key: str) -> bytes:
     """A conversation that nobody has had before."""
     body = json.dumps(
         {
@@ -131,13 +134,13 @@ def _request(port: int, *, stream: bool, key: str | None) -> bytes:
     ).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"{f'Authorization: Bearer {key}\r\n' if key else ''}\r\n"
+        f"Authorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
 
-async def load(port: int, *, clients: int, requests: int, stream: bool, key: str | None = None) -> Load:
+async def load(port: int, *, clients: int, requests: int, stream: bool, key: str = KEY) -> Load:
     """Have `clients` send `requests` together, each the next one as soon as its last is answered, with an API `key`.
 
     Raises:

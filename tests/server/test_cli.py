@@ -101,6 +101,7 @@ def test_doctor_finds_everything_well(tmp_path: Path, at_model: dict[str, str]) 
 def test_doctor_says_what_to_mend(tmp_path: Path) -> None:
     variables = {
         "RANTS_MODELS__GENERATOR__BASE_URL": "http://127.0.0.1:1/v1",
+        "RANTS_MODELS__GENERATOR__FALLBACKS__0__BASE_URL": "http://me:password@127.0.0.1:2/v1",
         "RANTS_STATE__SQLITE_PATH": "/proc/x/y",
         "RANTS_RESILIENCE__MAX_RETRIES": "0",
     }
@@ -108,6 +109,9 @@ def test_doctor_says_what_to_mend(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "RANTS_STATE__SQLITE_PATH" in done.stdout
     assert "models.generator.base_url" in done.stdout
+    assert "models.generator.fallbacks[0].base_url" in done.stdout
+    assert "cannot reach http://127.0.0.1:2/v1" in done.stdout.replace("\n", " ")
+    assert "password" not in done.stdout
 
 
 def test_pulled_weights_can_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_variables: None) -> None:

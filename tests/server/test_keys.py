@@ -19,7 +19,7 @@ from programs.errors import ConfigurationError, KeyExpired, NotAuthenticated, Qu
 from server.auth import Gatekeeper
 from server.cli import app
 from server.keys import PREFIX, digest, make, make_id, weakness
-from server.settings import AuthSettings, RateLimitSettings, Settings
+from server.settings import AuthSettings, Settings
 from store import DAY, Key, StateSettings, Store
 from tests.server.test_gateway_tools import literal, ours
 from tests.server.test_tools import asked, compiles, is_compiler, playing
@@ -204,7 +204,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Counting]:
 
 def keeper(store: Store, *keys: dict[str, Any], **auth: Any) -> Gatekeeper:
     settings = AuthSettings.model_validate({"enabled": True, "api_keys": keys, **auth})
-    return Gatekeeper(settings, RateLimitSettings(), store)
+    return Gatekeeper(settings, store)
 
 
 async def a_key(store: Store, **fields: Any) -> str:

@@ -20,8 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
 from tests.support import MODEL, ServerProcess, eventually, running
 
-KEY = "key-of-ada-4711-0123456789"
-METRICS_KEY = "key-of-prometheus"
+KEY = "key-of-ada-0123456789abcdef"
+METRICS_KEY = "key-of-prometheus-0123456789"
 PROMPT = "My secret is 4711."
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -266,7 +266,7 @@ def test_no_key_no_header_and_no_prompt_is_ever_logged(
 ) -> None:
     ask(ada)
     ask(ada, temperature=PROMPT)
-    ask(ada, headers={"Authorization": "Bearer wrong-key-4711"})
+    ask(ada, headers={"Authorization": "Bearer wrong-key-of-4711-0123456789"})
     ada.get(f"/v1/responses/{PROMPT}?starting_after={PROMPT}")
     backend.script = in_turn(Reply(status=400, error={"message": PROMPT}))
     ask(ada, headers={"x-request-id": "the-last"})
@@ -275,6 +275,7 @@ def test_no_key_no_header_and_no_prompt_is_ever_logged(
         assert secret not in seen.log
 
 
+@pytest.mark.slow
 def test_worker_processes_add_up_what_they_count(tmp_path: Path) -> None:
     """Each has its own counts; whichever is asked tells the sum, without the gauges of those that have ended."""
     program = """
