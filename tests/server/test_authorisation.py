@@ -148,14 +148,20 @@ def _equip(http: httpx2.Client, backend: ScriptedBackend, release: threading.Eve
     deleted = http.post("/v1/responses", json=RESPONSE).json()["id"]
     assert http.delete(f"/v1/responses/{deleted}").json()["deleted"]
     chat = http.post("/v1/chat/completions", json=CHAT).json()["id"]
-    backend.script = lambda _: Reply(["Well", " now."], hold=release)
+    held = []
+
+    def hold(_: dict[str, Any]) -> Reply:
+        held.append(release)
+        return Reply(["Well", " now."], hold=release)
+
+    backend.script = hold
     stream = streams.enter_context(http.stream("POST", "/v1/responses", json=RESPONSE | {"stream": True}))
     events = sse(stream.iter_lines())
     streams.callback(list, events)  # it is read to its end, then
     _, created = next(events)
     background = http.post("/v1/responses", json=RESPONSE | {"background": True}).json()["id"]
     live = created["response"]["id"]
-    eventually(lambda: http.get(f"/v1/responses/{background}").json()["status"] == "in_progress")
+    eventually(lambda: len(held) == 2)
     backend.script = HELLO
     return Has(live, background, finished["id"], deleted, chat, message["id"], call["call_id"])
 
