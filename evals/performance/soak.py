@@ -52,7 +52,11 @@ async def soak(*, minutes: float, seed: int = 0) -> None:
         RuntimeError: the server does not start.
     """
     dice = random.Random(seed)
-    variables = {"RANTS_MODELS__GENERATOR__CONTEXT_WINDOW": "8000", "RANTS_RESILIENCE__BACKOFF_SECONDS": "0.05"}
+    variables = {
+        "RANTS_MODELS__GENERATOR__CONTEXT_WINDOW": "8000",
+        "RANTS_RESILIENCE__BACKOFF_SECONDS": "0.05",
+        "RANTS_RESILIENCE__BREAKER_FAILURES": "0",  # else the model would not be asked for most of the time
+    }
     with ScriptedBackend(lambda body: _reply(dice)) as backend:
         async with rants(backend.base_url, variables) as server:
             clients = _Clients(server, dice)
@@ -102,6 +106,7 @@ class _Clients:
 
             async def one() -> None:
                 while time.monotonic() < until:
+                    await asyncio.sleep(self._dice.random())
                     await self._ask(client)
 
             await asyncio.gather(*(one() for _ in range(_CLIENTS)))
