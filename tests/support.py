@@ -19,6 +19,7 @@ from functools import cache
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self
 from unittest.mock import patch
 
@@ -104,8 +105,9 @@ class ServerProcess:
         return self._process.pid
 
     def _spawn(self) -> None:
-        arguments = (str(self.folder), self.environment, str(self.log_file))
-        self._process = _forks().Process(target=_serve, args=arguments, daemon=True)
+        ends = (Path(os.devnull), self.log_file, self.log_file)
+        arguments = (("serve", "--port", "0"), str(self.folder), self.environment, *ends)
+        self._process = _forks().Process(target=_be, args=arguments, daemon=True)
         self._process.start()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
@@ -178,15 +180,30 @@ class InstalledServer(ServerProcess):
         return self._command is not None and self._command.poll() is not None
 
 
-def _serve(folder: str, environment: dict[str, str], log: str) -> None:
-    """Be a server, in a process that was forked for it."""
+def command(
+    *arguments: str, folder: Path, environment: Mapping[str, str], typed: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a `rants` command in a process of its own, as a shell does, that has imported everything already."""
+    with TemporaryDirectory() as ends:
+        said, out, err = (Path(ends, name) for name in ("in", "out", "err"))
+        said.write_text(typed)
+        ran = _forks().Process(target=_be, args=(arguments, str(folder), dict(environment), said, out, err))
+        ran.start()
+        ran.join()
+        assert ran.exitcode is not None
+        return subprocess.CompletedProcess(arguments, ran.exitcode, out.read_text(), err.read_text())
+
+
+def _be(arguments: tuple[str, ...], folder: str, environment: dict[str, str], said: Path, out: Path, err: Path) -> None:
+    """Be a command, in a process that was forked for it."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    with open(log, "ab") as file:  # noqa: PTH123
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.argv = ["rants", "serve", "--port", "0"]
+    adding = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    for descriptor, (path, flags) in enumerate(((said, os.O_RDONLY), (out, adding), (err, adding))):
+        os.dup2(os.open(path, flags, 0o600), descriptor)
+    sys.stdin = os.fdopen(0)  # multiprocessing has closed it
+    sys.argv = ["rants", *arguments]
     main()
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from evals.scripted import Reply, ScriptedBackend, in_turn
 from programs.backends.catalogue import BUNDLED, CATALOGUE, Weights, resolve
 from server.cli import app
 from tests.hub import Hub
-
-RANTS = Path(sys.executable).with_name("rants")
+from tests.support import command
 
 
 def rants(
@@ -22,9 +20,7 @@ def rants(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command in `folder`, with no configuration but `variables`."""
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), **(variables or {})}
-    return subprocess.run(
-        [RANTS, *arguments], cwd=folder, env=environment, input=typed, capture_output=True, text=True, check=False
-    )
+    return command(*arguments, folder=folder, environment=environment, typed=typed)
 
 
 @pytest.fixture
