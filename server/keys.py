@@ -22,7 +22,7 @@ SHORTEST = 24
 
 _FEWEST_DIFFERENT = 10
 _PLACEHOLDERS = ("change-me", "change_me", "changeme", "example", "placeholder", "your-key", "your-api-key", "your_api")
-_SOON = 0.2  # seconds: how long a key is unknown at most after it was made
+_APART = 0.2  # seconds from one look into the store to the next
 _HOUR = 3600.0
 
 
@@ -86,10 +86,10 @@ class Keyring:
         """
         if not key.startswith(PREFIX):
             return None
-        wanted = digest(key)
-        await self._read(self._seconds)
+        wanted, now = digest(key), time.monotonic()
+        await self._read(now - self._seconds)
         if wanted not in self._keys:
-            await self._read(min(self._seconds, _SOON))
+            await self._read(now)  # it may have been made just now
         return self._keys.get(wanted)
 
     async def used(self, key: Key) -> None:
@@ -104,12 +104,14 @@ class Keyring:
             # Nobody is turned away for this: what only reads still works on a disk that is full.
             logger.warning("That key %s is used could not be written down. %s", key.id, error)
 
-    async def _read(self, seconds: float) -> None:
-        if time.monotonic() - self._read_at <= seconds:
+    async def _read(self, since: float) -> None:
+        """See that what is known was read after that moment."""
+        if self._read_at > since:
             return
         async with self._reading:
-            if time.monotonic() - self._read_at <= seconds:
+            if self._read_at > since:
                 return  # somebody else has done it meanwhile
+            await asyncio.sleep(self._read_at + _APART - time.monotonic())
             at = time.monotonic()
             if (count := await self._store.count_keys()) != self._count:
                 self._keys = {key.digest: key for key in await self._store.keys()}
