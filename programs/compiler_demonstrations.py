@@ -10,7 +10,7 @@ from typing import Any
 
 import dspy
 
-from programs.blocks import wanted
+from programs.blocks import part_of, wanted
 from programs.likeness import likely
 from programs.tool_outline import full
 from programs.transcript import Tool
@@ -79,8 +79,9 @@ def _shown(
     """One intent, or a part of it, and the call that does it; without one, no tool does."""
     return dspy.Example(
         tools="\n".join(map(full, tools)),
-        intent=wanted(intent, blocks or {}),
-        likely=likely(intent, tools, part),
+        conversation=part_of(intent) if part else "",
+        intent=wanted(part or intent, blocks or {}),
+        likely=likely(part or intent, tools),
         tool_calls=[call] if call else [],
     )
 
@@ -154,8 +155,8 @@ SPLIT: tuple[dspy.Example, ...] = (
     ),
     _split(
         "I am moving to Oslo next month, so there is a lot to do. I want to rent a van for 2 days, the large one. My "
-        "sister comes along. How far is it from Bergen to Oslo by road? In the evening I would like a table for four at "
-        "a place that serves fish, and we have 900 crowns. Finally, can you tell me the weather on Friday in both Oslo "
+        "sister comes along. How far is it from Bergen to Oslo by road? In the evening I would like a table for four "
+        "at a place that serves fish, and we have 900 crowns. Finally, can you tell me the weather on Friday in both Oslo "
         "and Drammen?",
         "rent a large van for 2 days",
         "distance from Bergen to Oslo by road",

@@ -24,7 +24,7 @@ import dspy
 
 from programs.adapter import NativeAdapter
 from programs.backends import Backends, run_sync
-from programs.blocks import wanted
+from programs.blocks import part_of, wanted
 from programs.budget import Budget
 from programs.compiler_demonstrations import DEMONSTRATIONS, SPLIT
 from programs.environment import shared
@@ -239,8 +239,10 @@ class _Compilation:
             return await self._reply(self._asked, self._required, len(parts) or MOST_CALLS)
         calls: list[Call] = []
         for part in parts:
-            hinted = await asyncio.to_thread(likely, self._intent.text, self._shown, part)
-            reply = await self._reply({**self._asked, "likely": hinted}, is_about(part, self._shown), 1)
+            asked = {**self._asked, "intent": wanted(part, self._intent.blocks)}
+            asked["conversation"] = part_of(self._intent.text, self._asked["conversation"])
+            asked["likely"] = await asyncio.to_thread(likely, part, self._shown)
+            reply = await self._reply(asked, is_about(part, self._shown), 1)
             if isinstance(reply, str):
                 return reply
             calls += reply
