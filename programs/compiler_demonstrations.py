@@ -156,8 +156,8 @@ SPLIT: tuple[dspy.Example, ...] = (
     _split(
         "I am moving to Oslo next month, so there is a lot to do. I want to rent a van for 2 days, the large one. My "
         "sister comes along. How far is it from Bergen to Oslo by road? In the evening I would like a table for four "
-        "at a place that serves fish, and we have 900 crowns. Finally, can you tell me the weather on Friday in both Oslo "
-        "and Drammen?",
+        "at a place that serves fish, and we have 900 crowns. Finally, can you tell me the weather on Friday in both "
+        "Oslo and Drammen?",
         "rent a large van for 2 days",
         "distance from Bergen to Oslo by road",
         "a table for four at a place that serves fish, with 900 crowns",
