@@ -31,7 +31,7 @@ from programs.environment import shared
 from programs.errors import BackendRejected
 from programs.fitting import BlockLost, Misfit, fitted
 from programs.grammar import MOST_CALLS, calls_schema, parts_schema
-from programs.grounding import spoken_of
+from programs.grounding import grounded
 from programs.likeness import is_about, likely, likenesses
 from programs.literal_calls import Call, literal_calls
 from programs.recorded import Recorded
@@ -157,6 +157,7 @@ class _Compilation:
         self._callable = [tool for tool in tools.offered if tools.named in (None, tool.name)]
         self._shown = shortlist(intent.text, self._callable, int(self._window * _TOOLS_SHARE))
         self._asked = {"tools": "\n".join(map(full, self._shown)), "conversation": _said(messages)}
+        self._said = f"{intent.text}\n{self._asked['conversation']}"
         self._asked["intent"] = wanted(intent.text, intent.blocks)
 
     async def run(self) -> Compiled:
@@ -176,7 +177,7 @@ class _Compilation:
             if raw == [] and not self._required:
                 return self._none(f"None of the tools does this: {self._intent.text}")
             try:
-                return await self._fitted(self._grounded(raw))
+                return await self._fitted(await asyncio.to_thread(grounded, raw, self._callable, self._said))
             except Misfit as misfit:
                 # Weak models write blocks for what takes none, such as a guess at the file that is to be read.
                 if history and isinstance(misfit, BlockLost) and misfit.placeless:
@@ -194,17 +195,6 @@ class _Compilation:
             raise Misfit("The reply is not the JSON object that was asked for.")
         calls = await asyncio.to_thread(fitted, written, self._callable, self._intent.blocks, self._intent.text)
         return Compiled(calls if self._tools.parallel else calls[:1])
-
-    def _grounded(self, written: Sequence[Call] | str) -> Sequence[Call] | str:
-        """The calls without optional arguments that were made up."""
-        if isinstance(written, str):
-            return written
-        said = f"{self._intent.text}\n{self._asked['conversation']}"
-        schemas = {tool.name: tool.parameters for tool in self._callable}
-        return [
-            (name, spoken_of(given, schemas[name], said) if name in schemas and isinstance(given, dict) else given)
-            for name, given in written
-        ]
 
     def _none(self, wrong: str) -> Compiled:
         """What is made of an intent that cannot be compiled: a call that says so, where there is a tool for that."""
