@@ -73,13 +73,14 @@ class NativeAdapter(dspy.Adapter):  # type: ignore[misc]
         )
 
     def read(self, signature: Any, reply: Response) -> dict[str, Any]:
-        """The fields of a reply: the signature's outputs; beside them `written`, `finish_reason` and `usage`."""
+        """The fields of a reply: the signature's outputs; and `written`, `finish_reason`, `usage` and `model`."""
         written = text_of(reply)
         return {
             **_FORMATS[tuple(signature.output_fields)].read(written),
             "written": written,
             "finish_reason": reply.finish_reason,
             "usage": usage_of(reply),
+            "model": reply.model,
         }
 
 

@@ -10,14 +10,15 @@
     │   ├── RateLimited            the tenant's bucket is empty; says when to come back
     │   └── QuotaSpent             the key's budget of the day is; says when the next one begins
     ├── BackendError               a model did not answer as it should; the caller can only try again
-    │   ├── BackendUnavailable     refused, unreachable, overloaded, or answering with a 5xx
+    │   ├── BackendUnavailable     refused, unreachable, overloaded, answering with a 5xx, or left alone for a while
     │   ├── BackendTimeout         silent for longer than allowed
     │   ├── BackendRejected        it refused the request itself (wrong key, unknown model, bad parameter)
     │   └── BadReply               it answered, but not in the protocol, or the stream was cut
     ├── ToolFailed                 a gateway tool could not do what a call asks; the model reads why
     ├── BudgetSpent                the run may spend no more; the loop turns it into the end of the run
     ├── Overloaded                 this process has as much to do as it can take on; says when to come back
-    ├── StoreError                 the database is full, locked or read-only
+    ├── StoreError                 the database is full, locked, read-only or out of reach
+    ├── LeaseLost                  another process has taken over the run, so this one writes no more of it
     └── ConfigurationError         the operator can fix it: a key, a file, a missing model
 
 Anything else that escapes is a bug of ours. Nothing here knows HTTP: `server.errors` says which status each one gets.
@@ -105,7 +106,10 @@ class BackendError(RantsError):
 
 
 class BackendUnavailable(BackendError):
-    """Refused, unreachable, overloaded or failing. `retry_after` is the backend's own wish in seconds, if any."""
+    """Refused, unreachable, overloaded, failing, or left alone because it failed again and again.
+
+    `retry_after` is in seconds: the backend's own wish, or for how long it is left alone; None where nobody knows.
+    """
 
     def __init__(self, message: str, *, backend: str, retry_after: float | None = None) -> None:
         super().__init__(message, backend=backend)
@@ -152,6 +156,10 @@ class Overloaded(RantsError):
 
 class StoreError(RantsError):
     """The database could not be read or written; nothing was half-written."""
+
+
+class LeaseLost(RantsError):
+    """Another process has taken over the run. What this one wanted to write of it was not written."""
 
 
 class ConfigurationError(RantsError):

@@ -34,6 +34,9 @@ class ModelSettings(Section):
         parameters: defaults for every call (`temperature`, `max_tokens`, ...); what a client sends wins. For
             `embedded` also `threads` (default: the cores but one), `parallel` (slots, default 2). Where no embedded
             model is named, `temperature` is 0.2 and `max_tokens` 1024.
+        fallbacks: entries of the same kind, without fallbacks of their own. The first is asked when this backend has
+            failed, retries included, or its breaker is open; then the next. One that cannot hold the prompt, or lacks
+            a capability of this backend that a request needs, is passed over.
     """
 
     provider: Literal["embedded", "openai"] | None = None

@@ -61,6 +61,7 @@ class _Reply(Protocol):
 
     usage: Usage
     finish_reason: FinishReason
+    model: str
 
 
 @dataclass(slots=True)
@@ -70,6 +71,7 @@ class _Said:
     text: str
     usage: Usage
     finish_reason: FinishReason
+    model: str
 
 
 @dataclass(slots=True)
@@ -211,6 +213,7 @@ class Tree:
                     if span.is_recording():
                         span.set_attributes(costs(usage))
                         span.set_attribute("gen_ai.response.finish_reasons", [reply.finish_reason])
+                        span.set_attribute("gen_ai.response.model", reply.model)  # a fallback's, where one has answered
                         said = [{"role": "assistant", "content": written}]
                         span.set_attributes(self.tracing.said("gen_ai.output.messages", said))
             except Exception as error:
@@ -248,7 +251,7 @@ class Tree:
             response = await lm.acall(request)
             text = without_thinking(text_of(response))
             usage = usage_of(response) or Usage(prompt=tokens, completion=estimate_tokens(text), estimated=True)
-            return _Said(text, usage, response.finish_reason), text
+            return _Said(text, usage, response.finish_reason, response.model), text
 
         async def call() -> tuple[str, Usage]:
             said = await self._ask("sub_lm", lm, ask, tokens=tokens, inputs={"prompt": prompt})

@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 from programs.errors import Overloaded
 from server.lag import Lag
+from server.metrics import Metrics
 from server.rates import Charge, Rates
 from server.settings import LimitSettings, RateLimitSettings
 
@@ -33,15 +34,17 @@ class Place:
     Attributes:
         tenant: whose run it is.
         patient: it waits as long as it takes, and is not sent away.
+        came: when it was given, by the clock of the admission.
         since: when it was admitted, by the clock of the admission, or None while it waits.
     """
 
-    def __init__(self, admission: Admission, tenant: str, *, patient: bool) -> None:
+    def __init__(self, admission: Admission, tenant: str, *, patient: bool, came: float) -> None:
         self._admission = admission
         self._left = False
         self._come: asyncio.Future[Overloaded | None] = asyncio.get_running_loop().create_future()
         self.tenant = tenant
         self.patient = patient
+        self.came = came
         self.since: float | None = None
 
     async def turn(self) -> None:
@@ -87,6 +90,7 @@ class Admission:
         limits: how much goes on at once.
         rates: how much each tenant may ask for.
         lag: how late the event loop is.
+        metrics: where it is counted.
         clock: seconds since some moment.
 
     Attributes:
@@ -99,10 +103,16 @@ class Admission:
     """
 
     def __init__(
-        self, limits: LimitSettings, rates: Rates, lag: Lag, clock: Callable[[], float] = time.monotonic
+        self,
+        limits: LimitSettings,
+        rates: Rates,
+        lag: Lag,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
         self._lag = lag
+        self._metrics = metrics
         self._clock = clock
         self._running = Counter[str]()
         self._patient = Counter[str]()
@@ -144,7 +154,7 @@ class Admission:
         """Charge a request. See `Rates.charge`."""
         charge = await self.rates.charge(tenant, tokens)
         if charge.refusal is not None:
-            self.rejected[charge.refusal.what] += 1
+            self._reject(charge.refusal.what)
         return charge
 
     def enter(self, tenant: str, *, patient: bool = False, always: bool = False) -> Place:
@@ -161,14 +171,15 @@ class Admission:
             Overloaded: the queue is full.
         """
         if self._room(tenant):
-            place = Place(self, tenant, patient=patient)
+            place = Place(self, tenant, patient=patient, came=self._clock())
             self._admit(place)
             return place
         if not always:
             self._make_way(tenant, patient=patient)
-        place = Place(self, tenant, patient=patient)
+        place = Place(self, tenant, patient=patient, came=self._clock())
         self._waiting.setdefault(tenant, OrderedDict())[place] = None
         self.queued += 1
+        self._metrics.queued(1)
         self._patient[tenant] += patient
         return place
 
@@ -194,11 +205,15 @@ class Admission:
 
     def refusal(self, why: str, tenant: str) -> Overloaded:
         """The error for a request that is refused for this reason. It is counted."""
-        self.rejected[why] += 1
+        self._reject(why)
         wait = max(1.0, self._lag.seconds if why == "lag" else self.expected_wait(tenant))
         return Overloaded(
             f"The server has too much to do right now; try again in {math.ceil(wait)} seconds.", retry_after=wait
         )
+
+    def _reject(self, why: str) -> None:
+        self.rejected[why] += 1
+        self._metrics.rejected(why)
 
     def _room(self, tenant: str) -> bool:
         most = self.rates.concurrent(tenant)
@@ -208,6 +223,7 @@ class Admission:
         while (following := self._next()) is not None:
             self._unqueue(following)
             self._admit(following)
+            self._metrics.waited(self._clock() - following.came)
 
     def _next(self) -> Place | None:
         """Whose turn it is. The tenant goes to the end of the row."""
@@ -228,6 +244,7 @@ class Admission:
         if not places:
             del self._waiting[place.tenant]
         self.queued -= 1
+        self._metrics.queued(-1)
         self._patient[place.tenant] -= place.patient
         if not self._patient[place.tenant]:
             del self._patient[place.tenant]

@@ -19,6 +19,7 @@ from server.admission import Admission
 from server.auth import Authenticate, Gatekeeper
 from server.gateway import Gateway
 from server.lag import Lag
+from server.leases import Leases
 from server.life import Life
 from server.metrics import Metrics
 from server.rates import MemoryBuckets, Rates
@@ -54,7 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with await Store.open(configured.state) as store, Gateway(configured, store) as gateway, Lag() as lag:
             state.metrics = Metrics(tools=gateway.registry)
             rates = Rates(configured.rate_limits, store if configured.shares_buckets else MemoryBuckets())
-            state.admission = Admission(configured.limits, rates, lag)
+            state.admission = Admission(configured.limits, rates, lag, state.metrics)
             rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry, tracing=traces.tracing)
             state.store = store
             state.backends = backends
@@ -75,13 +76,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             )
             warming = asyncio.create_task(_warm(backends, rants.environment))
             forgetting = asyncio.create_task(retain(store, configured.state))
-            await responses.go_on(state.runs, store)
             drain = configured.server.drain_seconds
             try:
-                async with Life(drain, stop=state.runs.aclose, reload=lambda: reload(state)):
-                    yield
+                # Leases are kept until the last run has ended.
+                async with Leases(state.runs, store, seconds=configured.state.lease_seconds):
+                    try:
+                        async with Life(drain, stop=state.runs.aclose, reload=lambda: reload(state)):
+                            yield
+                    finally:
+                        await state.runs.aclose()
             finally:
-                await state.runs.aclose()
                 for task in (warming, forgetting):
                     task.cancel()
                     with suppress(asyncio.CancelledError):

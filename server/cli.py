@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import aclosing
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,26 +15,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from server.commands import keys
+from server.commands import bench, db, evaluate, keys, sessions
 
 if TYPE_CHECKING:
-    from programs.settings import ModelsSettings
     from programs.transcript import Context
     from server.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-bench = typer.Typer(no_args_is_help=True, help="Measure RANTS beside its neighbours.")
-app.add_typer(bench, name="bench")
-evaluate = typer.Typer(no_args_is_help=True, help="Measure how often RANTS is right.")
-app.add_typer(evaluate, name="eval")
+app.add_typer(bench.app, name="bench")
+app.add_typer(db.app, name="db")
+app.add_typer(evaluate.app, name="eval")
 app.add_typer(keys.app, name="keys")
-
-
-class Half(StrEnum):
-    """Which half of the cases: what is tried on one is reported on the other."""
-
-    DEVELOPMENT = "development"
-    HELD_OUT = "held-out"
+app.add_typer(sessions.app, name="sessions")
 
 
 out = Console(highlight=False, soft_wrap=True)
@@ -209,12 +200,15 @@ async def _doctor(settings: Settings) -> bool:
             out.print(f"[red]no[/red]   {escape(what)}: {escape(error)}\n     {escape(mend)}")
 
     path = settings.state.place
+    mend = "Set state.sqlite_path (RANTS_STATE__SQLITE_PATH) to a file you can write."
+    if settings.state.file is None:
+        mend = "Correct state.url (RANTS_STATE__URL), or mend PostgreSQL."
     try:
         async with await Store.open(settings.state) as store:
             await store.check()
         say(f"database {path}", None, "")
     except RantsError as error:
-        say(f"database {path}", str(error), "Set state.sqlite_path (RANTS_STATE__SQLITE_PATH) to a file you can write.")
+        say(f"database {path}", str(error), mend)
     environment = shared(settings.rlm.rants_one.environment)
     try:
         await environment.start()
@@ -258,123 +252,6 @@ def pull(
         return
     path = pull(name, folder=MODELS_FOLDER.expanduser(), endpoint=endpoint)
     out.print(f"{path}\nTo use it, put [bold]model: {name}[/bold] under models.generator in config.yaml.")
-
-
-@bench.command()
-def gateway(
-    requests: Annotated[int, typer.Option(min=1, help="Over which the memory is watched.")] = 10_000,
-    rounds: Annotated[int, typer.Option(min=1, help="How often everything else is measured.")] = 5,
-    sample: Annotated[int, typer.Option(min=1, help="Requests in each measurement.")] = 300,
-) -> None:
-    """Compare RANTS with a bare passthrough: latency, requests a second, first token, memory. Takes minutes."""
-    from evals import performance
-
-    asyncio.run(performance.gateway(requests=requests, rounds=rounds, sample=sample))
-
-
-@bench.command()
-def cache() -> None:
-    """See how much of a growing conversation the embedded model does not read again. Takes about a minute."""
-    from evals import performance
-
-    asyncio.run(performance.cache())
-
-
-@bench.command()
-def loop(
-    rounds: Annotated[int, typer.Option(min=1, help="How often the times are measured.")] = 3,
-    calls: Annotated[int, typer.Option(min=1, help="Of the sub-LM, in one batch.")] = 200,
-    context: Annotated[int, typer.Option(min=1, help="Characters of the large context.")] = 100_000_000,
-    sessions: Annotated[int, typer.Option(min=1, help="At once.")] = 100,
-    rlms: Annotated[bool, typer.Option(help="Have uv fetch rlms, and measure it too.")] = True,
-) -> None:
-    """Compare the recursive loop with dspy.RLM's and rlms's, over a scripted model. Takes minutes."""
-    from evals import performance
-
-    asyncio.run(performance.loop(rounds=rounds, calls=calls, context=context, sessions=sessions, rlms=rlms))
-
-
-@bench.command()
-def needle(
-    *,
-    model: Annotated[list[str] | None, typer.Option(help="A name of the catalogue, or a path of a .gguf file.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many questions of each kind.")] = 10,
-    tokens: Annotated[int, typer.Option(min=1000, help="How long each text is.")] = 131_072,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first text.")] = 100,
-    distractors: Annotated[
-        list[int] | None, typer.Option(help="Other needles in each text; by default 0 and 8.")
-    ] = None,
-    flat: Annotated[bool, typer.Option(help="Ask the model without RANTS, too.")] = True,
-) -> None:
-    """See how many needles an embedded model finds in texts that it cannot read. Takes minutes."""
-    from evals.needles import needles
-
-    others = distractors or (0, 8)
-    asked = model or ["smollm2-135m"]
-    asyncio.run(needles(asked, count=count, tokens=tokens, seed=seed, distractors=others, flat=flat))
-
-
-@evaluate.command()
-def tools(
-    *,
-    cases: Annotated[Path, typer.Option(help="A file of cases, one a line, as evals/tools/cases.py describes them.")],
-    model: Annotated[
-        str | None, typer.Option(help="A name of the catalogue, or a path of a .gguf file; by default the configured.")
-    ] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="At most so many cases.")] = None,
-    category: Annotated[list[str] | None, typer.Option(help="Only cases of this one; may be repeated.")] = None,
-    half: Annotated[Half | None, typer.Option(help="Only one half of the cases.")] = None,
-    own: Annotated[bool, typer.Option(help="Ask the model by itself, too.")] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Chooses the cases.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="A folder for the results; a run goes on from there.")] = None,
-    program: Annotated[Path | None, typer.Option(help="Of `rants eval optimise`; by default none.")] = None,
-) -> None:
-    """See how often the tool compiler calls what is right, beside the same model's own function calling."""
-    from evals.tools import tools
-
-    settings = _settings()
-    run = tools(
-        cases,
-        _models(settings, model),
-        settings.resilience,
-        seed=seed,
-        count=count,
-        categories=category or (),
-        half=None if half is None else half.value,
-        own=own,
-        out=out,
-        program=program,
-    )
-    asyncio.run(run)
-
-
-@evaluate.command()
-def optimise(
-    *,
-    cases: Annotated[Path, typer.Option(help="A file of cases, as for `rants eval tools`.")],
-    out: Annotated[Path, typer.Option(help="Where the program goes, a .json file.")],
-    model: Annotated[
-        str | None, typer.Option(help="A name of the catalogue, or a path of a .gguf file; by default the configured.")
-    ] = None,
-    count: Annotated[int, typer.Option(min=1, help="At most so many cases are tried.")] = 20,
-    demonstrations: Annotated[int, typer.Option(min=1, help="To find.")] = 2,
-    seed: Annotated[int, typer.Option(min=0, help="Chooses the cases.")] = 0,
-) -> None:
-    """Find more demonstrations for the tool compiler, in the development half of the cases."""
-    from evals.tools import optimise
-
-    settings = _settings()
-    models = _models(settings, model)
-    found = optimise(cases, models, settings.resilience, out=out, seed=seed, count=count, demonstrations=demonstrations)
-    print(f"{out}: {found} more. Try them: rants eval tools --half held-out --program {out} --cases {cases}")
-
-
-def _models(settings: Settings, model: str | None) -> ModelsSettings:
-    """The configured models; or `model` in all roles, always at its likeliest word."""
-    if model is None:
-        return settings.models
-    entry = {"model": model, "parameters": {"temperature": 0}}
-    return type(settings.models).model_validate({"generator": entry})
 
 
 def _settings() -> Settings:

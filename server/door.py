@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
 
 from programs.transcript import BYTES_PER_TOKEN
 from server.admission import Admission
@@ -36,12 +37,22 @@ class Door(JSONRoute):
                 raise charge.refusal
             request.state.charge = charge
             try:
-                return await answer(request)
+                return await answer(Request(request.scope, _again(body, request.receive)))
             finally:
                 if not charge.taken:
                     await admission.rates.settle(charge, 0)
 
         return guarded
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """What is received by whoever comes behind: the body once more, and then what follows it."""
+    messages: Iterator[Message] = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def again() -> Message:
+        return next(messages, None) or await receive()
+
+    return again
 
 
 async def _charge(request: Request) -> Charge:

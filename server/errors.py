@@ -24,6 +24,7 @@ from programs.errors import (
     ConfigurationError,
     InvalidRequest,
     KeyExpired,
+    LeaseLost,
     NotAuthenticated,
     NotFound,
     Overloaded,
@@ -58,6 +59,7 @@ _SHAPES: dict[type[RantsError], Shape] = {
     BadReply: Shape(502, "server_error", "bad_reply"),
     Overloaded: Shape(503, "server_error", "overloaded"),
     StoreError: Shape(503, "server_error", "storage_error"),
+    LeaseLost: Shape(503, "server_error", "taken_over"),
     ConfigurationError: Shape(500, "server_error", "configuration_error"),
 }
 _LONGEST_PATH = 200  # characters that are repeated

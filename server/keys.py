@@ -66,13 +66,15 @@ class Keyring:
     """The keys of the store, as they were at most `seconds` ago.
 
     All of them are read at once, and not the one that is asked for: however many wrong keys are tried, the database is
-    asked five times a second at most, and nothing is remembered of them.
+    asked five times a second at most, and nothing is remembered of them. It is asked for two numbers, and for all keys
+    only when one was made or revoked.
     """
 
     def __init__(self, store: Store, seconds: float) -> None:
         self._store = store
         self._seconds = seconds
         self._keys: dict[str, Key] = {}
+        self._count = (0, 0)
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
@@ -109,5 +111,7 @@ class Keyring:
             if time.monotonic() - self._read_at <= seconds:
                 return  # somebody else has done it meanwhile
             at = time.monotonic()
-            self._keys = {key.digest: key for key in await self._store.keys()}
+            if (count := await self._store.count_keys()) != self._count:
+                self._keys = {key.digest: key for key in await self._store.keys()}
+                self._count = count
             self._read_at = at

@@ -14,7 +14,6 @@ import os
 import time
 from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -33,9 +32,6 @@ from server.settings import Settings
 from server.workers import SHARED
 
 router = APIRouter()
-
-Rejection = Literal["requests", "tokens", "concurrency", "queue_full", "queue_timeout", "overloaded", "draining"]
-"""Why a request was not admitted."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "other"
@@ -69,7 +65,7 @@ class Metrics:
         self._runs = counter("runs", "Runs that have ended.", "outcome")
         self._run = seconds("run_duration", "From a run's beginning to its end.", "outcome")
         self._first_token = seconds("run_first_token", "From a run's beginning to the first text of its answer.")
-        self._in_flight = gauge("runs_in_flight", "Runs that have not ended.")
+        self._in_flight = gauge("runs_in_flight", "Runs that have not ended, or wait to begin.")
         self._stops = counter("budget_stops", "Runs that a part of their budget has ended.", "part")
         self._calls = counter("model_calls", "Calls of models.", "role", "model", "outcome")
         self._call = seconds("model_call_duration", "Of one call of a model.", "role", "model")
@@ -117,8 +113,8 @@ class Metrics:
         """Count a request that was admitted after so many seconds in the queue."""
         self._waiting.observe(took)
 
-    def rejected(self, reason: Rejection) -> None:
-        """Count a request that was not admitted."""
+    def rejected(self, reason: str) -> None:
+        """Count a request that was not admitted, by one of few reasons: see `server.admission`."""
         self._rejections.labels(reason).inc()
 
     def wrote(self, took: float) -> None:

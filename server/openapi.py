@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -20,6 +21,7 @@ _ABOUT = (
     "RANTS serves a Recursive Language Model as one ordinary model, in the form of OpenAI's APIs. Keys are asked for"
     " while `auth.enabled` is on. Request bodies may have keys beyond those that are named here."
 )
+_REFERENCE = "#/components/schemas/{model}"
 _EVENTS = {
     "itemSchema": {
         "type": "object",
@@ -47,7 +49,8 @@ class ErrorAnswer(BaseModel):
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors with which a route may answer, for its `responses`."""
-    return {status: {"model": ErrorAnswer, "description": HTTPStatus(status).phrase} for status in statuses}
+    content = {"application/json": {"schema": {"$ref": _REFERENCE.format(model="ErrorAnswer")}}}
+    return {status: {"content": content, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
 def answers(model: type[BaseModel], *failures: int, stream: bool = False) -> dict[int | str, dict[str, Any]]:
@@ -63,6 +66,8 @@ def describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             made = get_openapi(title=app.title, version=app.version, description=_ABOUT, routes=app.routes)
             made["components"]["securitySchemes"] = _SECURITY
+            _, errors = models_json_schema([(ErrorAnswer, "serialization")], ref_template=_REFERENCE)
+            made["components"]["schemas"] |= errors["$defs"]
             for name in ("HTTPValidationError", "ValidationError"):
                 made["components"]["schemas"].pop(name, None)
             for path, operations in made["paths"].items():

@@ -10,6 +10,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -18,10 +19,9 @@ from pydantic import Field
 
 from programs import Sampling, Transcript
 from programs.errors import InvalidRequest, NotFound
-from programs.events import Event, RunDone
-from programs.recorded import Recorded
+from programs.events import Event
 from programs.schemas import deeper_than
-from programs.transcript import Tools
+from server import elsewhere
 from server.auth import Granted, Tenant, count_call
 from server.body import JSONRoute
 from server.chat import JSONSchema, ResponseFormat, Wire, constraint
@@ -30,13 +30,13 @@ from server.gateway import Gateway
 from server.items import items_of, read_input, word
 from server.openapi import answers
 from server.response_events import Answer, ResponseFold, whole
-from server.runs import LiveRun, Runs, replay
+from server.runs import LiveRun, Runs, replay, told
 from server.served import served
 from server.settings import Settings
 from server.sse import EventStream, unless_gone
 from server.tools import read_tools
 from server.wire import InputItems, ResponseAnswer, ResponseDeleted
-from store import Finished, Run, Store, StoredRun
+from store import Run, Store, StoredRun
 
 router = APIRouter(route_class=JSONRoute)
 _starting = APIRouter(route_class=Door)
@@ -235,8 +235,9 @@ async def get(
     stored = await _kept(request, tenant, response_id)
     if stored.completed_at is None:
         if stream:
-            raise InvalidRequest(f"Response {response_id!r} is written by another process: read it without stream.")
-        return _object(whole(stored, ()))
+            return EventStream(_frames_from_elsewhere(request, stored, after=starting_after), hung_up=_nothing)
+        steps = await _store(request).trajectory(tenant, response_id)
+        return _object(whole(stored, told(response_id, steps)))
     if stream:
         events = _each(replay(stored))
         return EventStream(_frames(stored, events, after=starting_after), hung_up=_nothing)
@@ -248,6 +249,8 @@ async def delete(request: Request, response_id: str, tenant: Tenant) -> JSONResp
     """Forget a response; one that is still running is cancelled first."""
     if live := _live(request, tenant, response_id):
         await _stop(live)
+    elif (stored := await _stored(request, tenant, response_id)) is not None and stored.completed_at is None:
+        await _stop_elsewhere(request, stored)
     if not response_id.startswith(_PREFIX) or not await _store(request).delete(tenant, response_id):
         raise _missing(response_id)
     return JSONResponse({"id": response_id, "object": "response", "deleted": True})
@@ -270,8 +273,8 @@ async def cancel(request: Request, response_id: str, tenant: Tenant) -> Response
     if not stored.background:
         raise InvalidRequest("Only a background response can be cancelled by its id.", param="response_id")
     if stored.completed_at is None:
-        raise InvalidRequest(f"Response {response_id!r} is written by another process: only that one can stop it.")
-    return _object(whole(stored, replay(stored)))
+        stored = await _stop_elsewhere(request, stored)
+    return _object(whole(stored, replay(stored) if stored.completed_at is not None else ()))
 
 
 @router.get(
@@ -313,36 +316,6 @@ async def input_items(
     }
 
 
-async def go_on(runs: Runs, store: Store) -> None:
-    """Take up what a crash or a restart left unfinished.
-
-    Background responses go on after what they have recorded. For the others nobody waits any more: they have failed.
-    """
-    for stored in await store.unfinished():
-        recorded = await store.trajectory(stored.tenant, stored.id)
-        if not stored.background:
-            spent = Recorded(recorded).spent
-            done = RunDone("failed", "", spent.usage, "interrupted", "The server ended while it was being written.")
-            await store.finish(stored.tenant, stored.id, Finished(done, spent.seconds, key=stored.key))
-            continue
-        asked = Run(
-            id=stored.id,
-            tenant=stored.tenant,
-            model=stored.model,
-            background=True,
-            created_at=stored.created_at,
-            request=stored.request,
-            previous=stored.previous,
-            key=stored.key,
-            transcript=await store.transcript(stored.tenant, stored.id, output=False),
-        )
-        sampling = Sampling.model_validate(stored.request["sampling"])
-        echo = stored.request["echo"]
-        tools = Tools.model_validate(stored.request["tools"])
-        session = stored.session
-        runs.go_on(asked, sampling, tools, instructions=echo["instructions"], session=session, recorded=recorded)
-
-
 async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -> Transcript:
     """What was said before and what is said now.
 
@@ -356,9 +329,10 @@ async def _conversation(request: Request, body: ResponsesRequest, tenant: str) -
             raise InvalidRequest("input is missing: say something.", param="input", code="missing_required_parameter")
         return Transcript(messages=said)
     previous = body.previous_response_id
-    if _live(request, tenant, previous) is not None:
+    stored = await _stored(request, tenant, previous)
+    if _live(request, tenant, previous) is not None or (stored is not None and stored.completed_at is None):
         raise InvalidRequest(f"Response {previous!r} is still being written.", param="previous_response_id")
-    if await _stored(request, tenant, previous) is None:
+    if stored is None:
         raise NotFound(
             f"Previous response with id {previous!r} not found.",
             param="previous_response_id",
@@ -429,8 +403,46 @@ async def _stored(request: Request, tenant: str, response_id: str) -> StoredRun 
 
 async def _stop(live: LiveRun) -> None:
     live.cancel()
-    async for _ in live.follow():
-        pass
+    await live.ended()
+
+
+async def _stop_elsewhere(request: Request, stored: StoredRun) -> StoredRun:
+    """Have the process that writes a response cancel it; one that is dead is first replaced by one that lives.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+    """
+    within = 2 * request.app.state.settings.state.lease_seconds
+    ended = await elsewhere.cancelled(_store(request), stored, within=within)
+    if ended is None:
+        raise _missing(stored.id)
+    return ended
+
+
+async def _frames_from_elsewhere(request: Request, stored: StoredRun, *, after: int | None) -> AsyncGenerator[bytes]:
+    """The stream of a response that another process writes: how it begins, and when it has ended there, the rest."""
+    last = -1
+    for event in ResponseFold(stored).opening():
+        last = event.sequence_number
+        if after is None or last > after:
+            yield _frame(event)
+    waiting = elsewhere.arrival(
+        _store(request), _runs(request), stored, heartbeat=request.app.state.settings.server.keep_alive_seconds
+    )
+    async with aclosing(waiting):
+        async for _ in waiting:
+            # A comment: an event would have to have a number, and numbers are the same whenever a stream is joined.
+            yield b": another process is writing\n\n"
+    after = last if after is None else max(last, after)
+    if (live := _live(request, stored.tenant, stored.id)) is not None:
+        rest = _frames(live.asked, live.follow(), after=after)
+    elif (ended := await _stored(request, stored.tenant, stored.id)) is not None:
+        rest = _frames(ended, _each(replay(ended)), after=after)
+    else:
+        return
+    async with aclosing(rest):
+        async for frame in rest:
+            yield frame
 
 
 async def _frames(

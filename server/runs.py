@@ -58,6 +58,7 @@ class LiveRun:
         failure: the error behind a `RunDone` that says `failed`.
         usage: what it has cost so far.
         audits: what is written down of the tools that were executed.
+        journal: where it is written down, of a run that is kept.
         over: the loop has ended and what is left is to write it down, which nothing interrupts.
     """
 
@@ -72,6 +73,7 @@ class LiveRun:
     failure: BaseException | None = None
     usage: Usage = field(default_factory=Usage)
     task: asyncio.Task[None] | None = None
+    journal: Journal | None = None
     over: bool = False
     audits: list[asyncio.Task[None]] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -121,6 +123,11 @@ class LiveRun:
         if self.failure is not None:
             raise self.failure
         return done
+
+    async def ended(self) -> None:
+        """Wait for the end, whatever it is."""
+        while self.done is None:
+            await self._news.wait()
 
     def cancel(self) -> None:
         """Stop everything the run has started. It still ends with a `RunDone`."""
@@ -232,6 +239,15 @@ class Runs:
         """The run, while it is alive and belongs to `tenant`."""
         return self._alive.get((tenant, run_id))
 
+    @property
+    def closing(self) -> bool:
+        """Whether no more runs should begin here."""
+        return self._closing
+
+    def begun(self) -> frozenset[tuple[str, str]]:
+        """The tenants and ids of the runs that are alive and in the store, that is of those that hold a lease."""
+        return frozenset(key for key, run in self._alive.items() if run.journal is not None and run.journal.begun)
+
     def bind(self, backends: Backends, *, timeout: float) -> None:
         """Use other backends, and seconds that one run may take, for the runs that begin from now on."""
         self._rants.bind(backends)
@@ -253,6 +269,7 @@ class Runs:
         bind(tenant=run.asked.tenant, run=run.asked.id, session=run.session)
         started = time.perf_counter()
         journal = Journal(self._store, run.asked, len(recorded), begun=run.session is not None) if run.kept else None
+        run.journal = journal
         try:
             done = await self._outcome(run, session, sampling, recorded, journal)
         finally:

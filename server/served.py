@@ -31,13 +31,13 @@ def served(request: Request, grant: Grant, model: str) -> None:
         )
 
 
-@router.get("/v1/models", response_model=None, responses=answers(Models, 401))
+@router.get("/v1/models", response_model=None, responses=answers(Models, 401, 503))
 async def list_models(request: Request, grant: Granted) -> dict[str, Any]:
     """All that the key may ask: one, or none."""
     return {"object": "list", "data": _models(request, grant)}
 
 
-@router.get("/v1/models/{model}", response_model=None, responses=answers(ServedModel, 401, 404))
+@router.get("/v1/models/{model}", response_model=None, responses=answers(ServedModel, 401, 404, 503))
 async def get_model(request: Request, model: str, grant: Granted) -> dict[str, Any]:
     """That one, by name."""
     served(request, grant, model)

@@ -192,10 +192,17 @@ class ObservabilitySettings(Section):
     """
 
     metrics: bool = True
-    metrics_key: SecretStr | None = Field(default=None, min_length=8)
+    metrics_key: SecretStr | None = None
     otlp_endpoint: str | None = Field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None)
     content: bool = False
     logs: Literal["text", "json"] = "text"
+
+    @field_validator("metrics_key")
+    @classmethod
+    def _nobody_guesses_it(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and (wrong := weakness(key.get_secret_value())):
+            raise ValueError(f"the key is too weak: {wrong}")
+        return key
 
 
 class Settings(BaseSettings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ from rich.markup import escape
 from programs.events import CodeWritten, Event, ModelCalled, RunDone, TextDelta, Trajectory
 from programs.outline import lines
 
-_STYLES = {
+STYLES = {
     "session_opened": "bold",
     "code_written": "cyan",
     "model_called": "magenta",
@@ -22,6 +23,14 @@ _STYLES = {
     "tool_started": "magenta",
     "tool_ran": "green",
 }
+
+
+_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def readable(text: str) -> str:
+    """The text, with what would command the terminal, or change the order of what is read, written as escapes."""
+    return _UNSHOWN.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 class Terminal:
@@ -63,4 +72,4 @@ class Terminal:
     def _tell(self, event: Trajectory) -> None:
         indent = "  " * event.session.count("/")
         for line in lines(event):
-            self._console.print(f"{indent}{escape(line)}", style=_STYLES[event.kind])
+            self._console.print(f"{indent}{escape(readable(line))}", style=STYLES[event.kind])

@@ -7,7 +7,7 @@ async with await Store.open(StateSettings()) as store:
 
 from store.buckets import Bucket, Draw, Drawn, draw
 from store.keys import DAY, Key
-from store.runs import Finished, Run, Status, StoredRun
+from store.runs import Finished, Run, Status, StoredRun, StoredSession
 from store.settings import StateSettings
 from store.store import Store
 
@@ -23,5 +23,6 @@ __all__ = [
     "Status",
     "Store",
     "StoredRun",
+    "StoredSession",
     "draw",
 ]

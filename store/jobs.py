@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
@@ -15,7 +16,7 @@ from programs.errors import NotFound
 from programs.events import RunDone, Stepped, Trajectory
 from programs.tools import Execution
 from programs.transcript import Message, Transcript, Usage
-from store import prefixes, statements
+from store import leases, prefixes, statements
 from store.database import Database
 from store.keys import DAY
 from store.runs import Finished, Run, StoredRun
@@ -25,6 +26,8 @@ from store.tables import COST
 _STEPS = TypeAdapter(tuple[Annotated[Stepped, Field(discriminator="kind")], ...])
 _NUMBERS = TypeAdapter(tuple[int, ...])
 _EVENT: TypeAdapter[Trajectory] = TypeAdapter(Annotated[Trajectory, Field(discriminator="kind")])
+
+_LONGEST_KEY = 500  # characters of a session's, which may stand in an index of PostgreSQL
 
 _NOT_ENDED: Values = {
     "completed_at": None,
@@ -37,8 +40,10 @@ _NOT_ENDED: Values = {
 }
 
 
-def begin(db: Database, run: Run, finished: Finished | None = None) -> str:
-    """Add the run and its transcript and, if it has ended already, how. Gives its session."""
+def begin(db: Database, run: Run, finished: Finished | None = None, *, owner: str | None = None) -> str:
+    """Add the run and its transcript, and how it has ended already or who drives it. Gives its session."""
+    if run.session_key is not None and len(run.session_key) > _LONGEST_KEY:
+        run = replace(run, session_key=hashlib.blake2b(run.session_key.encode(), digest_size=32).hexdigest())
     messages, digests = run.transcript.messages, run.transcript.prefixes
     output = finished.output if finished else ()
     session, head = _named_session(db, run)
@@ -69,6 +74,7 @@ def begin(db: Database, run: Run, finished: Finished | None = None) -> str:
         "input": digests[-1] if digests else None,
         "output": head,
         "created_at": run.created_at,
+        "owner": owner,
     }
     rows(db, statements.ADD_RUN, values | (_ending(finished) if finished else _NOT_ENDED))
     if finished:
@@ -98,13 +104,14 @@ def _session_before(db: Database, run: Run, known: int) -> str | None:
     return found[0] if found else None
 
 
-def finish(db: Database, tenant: str, run_id: str, finished: Finished) -> bool:
+def finish(db: Database, tenant: str, run_id: str, finished: Finished, *, worker: str) -> bool:
     """End the run and add what it cost; False where it had ended or is gone."""
     found = row(db, statements.OPEN_RUN, {"tenant": tenant, "id": run_id})
     if found is not None:
-        session, completed_at, before, length = found
+        session, completed_at, before, length, _ = found
         if completed_at is not None:
             return False
+        leases.own(found, worker, run_id)
         head = prefixes.grow(db, tenant, before, length or 0, finished.output)
         rows(db, statements.END_RUN, {"tenant": tenant, "id": run_id, "output": head} | _ending(finished))
         moved: Values = {"tenant": tenant, "id": session, "key": None, "updated_at": finished.done.at}
@@ -132,8 +139,9 @@ def said(db: Database, tenant: str, calls: Sequence[str]) -> dict[str, tuple[Mes
     return found
 
 
-def audit(db: Database, tenant: str, run_id: str, session: str, execution: Execution) -> None:
+def audit(db: Database, tenant: str, run_id: str, session: str, execution: Execution, *, worker: str) -> None:
     """Add that a gateway tool was executed."""
+    leases.own(row(db, statements.OWNER, {"tenant": tenant, "id": run_id}), worker, run_id)
     values: Values = {"tenant": tenant, "run": run_id, "session": session, "at": time.time() - execution.seconds}
     rows(db, statements.ADD_AUDIT, values | asdict(execution))
 
@@ -176,10 +184,12 @@ def spend(db: Database, tenant: str, run_id: str, finished: Finished) -> None:
         rows(db, statements.SPEND_OF_DAY, of_day)
 
 
-def happened(db: Database, tenant: str, run_id: str, number: int, events: Sequence[Trajectory]) -> None:
+def happened(db: Database, tenant: str, run_id: str, number: int, events: Sequence[Trajectory], *, worker: str) -> None:
     """Add what a run did with its context, from event `number` on. Of a run that is gone nothing is kept."""
-    if row(db, statements.RUN, {"tenant": tenant, "id": run_id}) is None:
+    found = row(db, statements.OWNER, {"tenant": tenant, "id": run_id})
+    if found is None:
         return
+    leases.own(found, worker, run_id)
     bodies = [
         {"tenant": tenant, "run": run_id, "number": number + index, "body": _EVENT.dump_json(event).decode()}
         for index, event in enumerate(events)
@@ -195,15 +205,16 @@ def trajectory(db: Database, tenant: str, run_id: str) -> list[Trajectory]:
 def read(db: Database, tenant: str, run_id: str) -> StoredRun | None:
     """Find the run."""
     found = row(db, statements.RUN, {"tenant": tenant, "id": run_id})
-    return _stored(found) if found else None
+    return stored(found) if found else None
 
 
 def unfinished(db: Database) -> list[StoredRun]:
     """Find the runs of all tenants that have not ended, oldest first."""
-    return [_stored(found) for found in rows(db, statements.UNFINISHED_RUNS, {})]
+    return [stored(found) for found in rows(db, statements.UNFINISHED_RUNS, {})]
 
 
-def _stored(found: Found) -> StoredRun:
+def stored(found: Found) -> StoredRun:
+    """Give the run of which these are the columns `statements.STORED`."""
     values: Values = dict(zip(statements.STORED, found, strict=True))
     values["usage"] = Usage.model_validate({name: values.pop(name) for name in COST})
     values["background"] = bool(values["background"])
@@ -223,6 +234,7 @@ def transcript(db: Database, tenant: str, run_id: str, *, output: bool) -> Trans
 
 def delete(db: Database, tenant: str, run_id: str) -> bool:
     """Remove the run and what only it referred to."""
+    db.one_at_a_time(f"delete {tenant}")  # else two would leave to each other what both have referred to
     dropped = row(db, statements.DROP_RUN, {"tenant": tenant, "id": run_id})
     if dropped is None:
         return False

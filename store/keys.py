@@ -10,6 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from peewee import fn
+
 from programs.errors import QuotaSpent
 from store import statements
 from store.database import Database
@@ -67,6 +69,12 @@ def listed(db: Database) -> list[Key]:
     """Read all keys, oldest first."""
     query = key.select(*(getattr(key, name) for name in ("tenant", *KEY))).order_by(key.created_at, key.id)
     return [_read(found) for found in query.dicts().execute(db)]
+
+
+def counted(db: Database) -> tuple[int, int]:
+    """Count the keys, and those that are revoked."""
+    ((all_of_them, revoked),) = key.select(fn.COUNT(key.id), fn.COUNT(key.revoked_at)).tuples().execute(db)
+    return all_of_them, revoked
 
 
 def revoke(db: Database, key_id: str, at: float) -> Key | None:

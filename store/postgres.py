@@ -13,7 +13,7 @@ from psycopg.types.string import StrDumperUnknown, TextLoader
 from programs.errors import StoreError
 from store.settings import StateSettings
 
-_MIGRATING = 7_261_152  # an advisory lock is a number that all who want it know
+_MIGRATING, _WORK = 7_261_152, 7_261_153  # an advisory lock is a number that all who want it know
 _PASSING = {
     psycopg.errors.SerializationFailure,
     psycopg.errors.DeadlockDetected,
@@ -54,6 +54,10 @@ class Postgres(pw.PostgresqlDatabase):
         with self.atomic():
             self.execute_sql("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))  # type: ignore[no-untyped-call]
             yield
+
+    def one_at_a_time(self, work: str) -> None:
+        """Until the end of the transaction, have others wait who come here for the same work."""
+        self.execute_sql("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_WORK, work))  # type: ignore[no-untyped-call]
 
     def begin_jobs(self) -> None:
         """Begin a transaction for jobs, over a new connection where the old one is found to be lost."""

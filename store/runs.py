@@ -65,6 +65,30 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session as the store has it.
+
+    Attributes:
+        key: the client's own name for it.
+        updated_at: when a run of it began or ended last.
+        status: that of its newest run; None where none is left.
+        runs: how many it has.
+        messages: of its transcript, as its newest finished run left it.
+        usage: what its runs have cost.
+    """
+
+    id: str
+    tenant: str
+    key: str | None
+    created_at: float
+    updated_at: float
+    status: Status | None
+    runs: int
+    messages: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class StoredRun:
     """A run as the store has it. Until it has ended, `completed_at` is None and all that follows is empty."""
 

@@ -91,8 +91,11 @@ def _parts(url: str) -> dict[str, Any]:
     form = "write postgresql://USER:PASSWORD@HOST/DATABASE, or sqlite:///PATH"
     if not url.startswith(_POSTGRES):
         raise ValueError(f"no URL of a database that is known: {form}")
+    wrong = ValueError(f"cannot be read: {form}; special characters in a password are %XX there")
     try:
-        return {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
+        parts = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
     except ProgrammingError:
-        # libpq's own sentence may repeat a part of the password.
-        raise ValueError(f"cannot be read: {form}; special characters in a password are %XX there") from None
+        raise wrong from None  # libpq's own sentence may repeat a part of the password
+    if not str(parts.get("port", 0)).replace(",", "").isdecimal():  # with several hosts there are several
+        raise wrong
+    return parts

@@ -62,6 +62,9 @@ class Sqlite(pw.SqliteDatabase):
             else:
                 return
 
+    def one_at_a_time(self, work: str) -> None:
+        """See that nobody else does this work meanwhile: whoever writes is alone anyway."""
+
     def begin_jobs(self) -> None:
         """Begin a transaction for jobs."""
         self.begin("DEFERRED" if self._read_only else "IMMEDIATE")

@@ -19,6 +19,7 @@ from store.tables import (
     COST,
     ENDING,
     EXECUTION,
+    TOLD,
     audit,
     bucket,
     call,
@@ -30,6 +31,7 @@ from store.tables import (
     session,
     todo,
     usage,
+    worker,
 )
 
 type Values = dict[str, Any]
@@ -41,15 +43,16 @@ class Statement:
 
     Args:
         query: what Peewee compiles.
-        lock: how PostgreSQL locks the rows that it reads, until the end of the transaction (`FOR UPDATE OF "run"`). On
-            SQLite nobody else writes meanwhile.
+        lock: how PostgreSQL locks the rows that it reads `of` a table, until the end of the transaction. On SQLite
+            nobody else writes meanwhile.
     """
 
-    def __init__(self, query: Any, *, lock: str = "") -> None:
+    def __init__(self, query: Any, *, lock: str | None = None, of: Any = None) -> None:
         sqlite, postgres = pw.SqliteDatabase(None), pw.PostgresqlDatabase(None, prefer_psycopg3=True)
         self.sqlite: str = sqlite.get_sql_context().sql(query).query()[0]  # type: ignore[no-untyped-call]
+        if lock:
+            query = query.for_update(lock, of=of)
         self.postgres: str = postgres.get_sql_context().sql(query).query()[0]  # type: ignore[no-untyped-call]
-        self.postgres += f" {lock}" if lock else ""
 
     def on(self, db: Database) -> str:
         """Give the words for `db`."""
@@ -86,6 +89,17 @@ class _Given(pw.Node):
 def given(name: str) -> Any:
     """Leave a value open that comes with the statement when it runs."""
     return _Given(name)
+
+
+class _Now(pw.Node):
+    """The database's clock, in seconds since the epoch."""
+
+    def __sql__(self, ctx: Any) -> Any:
+        sqlite = "(julianday('now') - 2440587.5) * 86400.0"
+        return ctx.literal(sqlite if ctx.state.param == "?" else "extract(epoch FROM clock_timestamp())::float8")
+
+
+NOW: Any = _Now()
 
 
 def _insert(table: Any, *columns: str) -> Any:
@@ -183,19 +197,35 @@ _moved = {"key": fn.COALESCE(session.key, given("key")), "head": fn.COALESCE(giv
 MOVE_SESSION = Statement(_update(session, "updated_at", **_moved).where(*_own(session, **BY_ID)))
 DROP_SESSION = Statement(session.delete().where(*_own(session, **BY_ID), _unused(run, session=session.id)))
 
+_sessions = session.select(session.tenant, *(getattr(session, name) for name in TOLD))
+_newest_first = _sessions.order_by(session.updated_at.desc(), session.id).limit(given("limit"))
+SESSIONS = Statement(_newest_first)
+SESSIONS_OF_TENANT = Statement(_newest_first.where(*_own(session)))
+SESSIONS_BY_ID = Statement(_sessions.where(session.id == given("id")).order_by(session.tenant))
+LENGTH = Statement(prefix.select(prefix.length).where(*_own(prefix, digest=given("head"))))
+
 # Runs and what they cost.
 
 STORED = tuple(name for name in ("tenant", *BEGINNING, *ENDING) if name not in {"input", "output"})
 _stored = run.select(*(getattr(run, name) for name in STORED))
 
-ADD_RUN = Statement(_insert(run, *BEGINNING, *ENDING))
+ADD_RUN = Statement(_insert(run, *BEGINNING, *ENDING, "owner"))
 OPEN_RUN = Statement(
-    run.select(run.session, run.completed_at, run.input, prefix.length)
+    run.select(run.session, run.completed_at, run.input, prefix.length, run.owner)
     .join(prefix, pw.JOIN.LEFT_OUTER, on=(prefix.tenant == run.tenant) & (prefix.digest == run.input))
-    .where(*_own(run, **BY_ID))
+    .where(*_own(run, **BY_ID)),
+    lock="FOR NO KEY UPDATE",
+    of=run,
 )
 END_RUN = Statement(_update(run, "output", "status", *ENDING).where(*_own(run, **BY_ID)))
 RUN = Statement(_stored.where(*_own(run, **BY_ID)))
+RUNS_OF_SESSION = Statement(_stored.where(*_own(run, session=given("id"))).order_by(run.created_at))
+# The newest run of a session comes first.
+COSTS_OF_SESSION = Statement(
+    run.select(run.status, *(getattr(run, name) for name in COST))
+    .where(*_own(run, session=given("id")))
+    .order_by(run.created_at.desc())
+)
 UNFINISHED_RUNS = Statement(_stored.where(run.completed_at.is_null()).order_by(run.created_at))
 RUN_HEADS = Statement(run.select(run.input, run.output).where(*_own(run, **BY_ID)))
 DROP_RUN = Statement(run.delete().where(*_own(run, **BY_ID)).returning(run.session, run.output))
@@ -218,6 +248,28 @@ SPEND_OF_DAY = Statement(
 
 ADD_EVENT = Statement(_insert(event, "run", "number", "body").on_conflict_ignore())
 EVENTS = Statement(event.select(event.body).where(*_own(event, run=given("id"))).order_by(event.number))
+
+# Leases. Who owns a run can be changed by another process, so that whoever depends on it locks the row.
+
+OWNER = Statement(run.select(run.owner).where(*_own(run, **BY_ID)), lock="FOR SHARE", of=run)
+BEAT = Statement(
+    worker.insert({"id": given("worker"), "process": given("process"), "seen_at": NOW}).on_conflict(
+        conflict_target=(worker.id,), update={worker.seen_at: NOW}
+    )
+)
+WORKER = Statement(worker.select(worker.id).where(worker.id == given("worker")), lock="FOR KEY SHARE", of=worker)
+WORKERS = Statement(worker.select(worker.id, worker.process, worker.seen_at, NOW - worker.seen_at))
+DROP_WORKER = Statement(worker.delete().where(worker.id == given("worker")))
+DROP_SILENT_WORKER = Statement(worker.delete().where(worker.id == given("worker"), worker.seen_at == given("seen_at")))
+_open = run.completed_at.is_null()
+OWNED_RUNS = Statement(run.select(run.tenant, run.id, run.cancel_asked_at).where(_open, run.owner == given("worker")))
+_living = fn.EXISTS(worker.select(pw.SQL("1")).where(worker.id == run.owner))
+CLAIM_RUNS = Statement(
+    run.update({run.owner: given("worker")})
+    .where(_open, run.owner.is_null() | ~_living)
+    .returning(*(getattr(run, name) for name in STORED))
+)
+ASK_TO_CANCEL = Statement(run.update({run.cancel_asked_at: NOW}).where(*_own(run, **BY_ID), _open).returning(run.id))
 
 # Tools.
 

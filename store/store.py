@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import uuid
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from programs.errors import StoreError
 from programs.events import Trajectory
 from programs.tools import Execution
 from programs.transcript import Message, Transcript
-from store import jobs, keys, retention
+from store import jobs, keys, leases, retention, sessions
 from store.buckets import Draw, Drawn, draw_kept
-from store.database import migrate
+from store.database import Database, migrate
 from store.keys import Key
-from store.runs import Finished, Run, StoredRun
+from store.leases import Beat
+from store.processes import process
+from store.runs import Finished, Run, StoredRun, StoredSession
 from store.settings import StateSettings
 from store.threads import Threads
 
@@ -27,11 +33,16 @@ class Store:
     Every method works in another thread, from any event loop. It does all that it says, or raises StoreError and
     has done nothing. When a writing method returns, its write is committed (how firmly: `StateSettings`). To cancel
     one does not take back what it is writing. A tenant sees and changes only what is its own.
+
+    Each open store is a worker. A run that has begun is its worker's: what another writes of it raises LeaseLost and
+    writes nothing, until it has taken the run over.
     """
 
     def __init__(self, writer: Threads, readers: Threads) -> None:
         self._writer = writer
         self._readers = readers
+        self._worker = uuid.uuid4().hex
+        self._process = process(os.getpid())
 
     @classmethod
     async def open(cls, settings: StateSettings) -> Self:
@@ -42,10 +53,28 @@ class Store:
         await asyncio.to_thread(migrate, settings)
         readers = settings.connections // 2 if settings.postgres else _SQLITE_READERS
         writers = settings.connections - readers if settings.postgres else 1
-        return cls(Threads(settings, "writer", writers), Threads(settings, "reader", readers))
+        store = cls(Threads(settings, "writer", writers), Threads(settings, "reader", readers))
+        await store.beat()
+        return store
+
+    @classmethod
+    async def look(cls, settings: StateSettings) -> Self:
+        """Open a database that is there, only to read it, also while servers use it. Writing methods raise StoreError.
+
+        Raises StoreError where there is none, or it cannot be opened.
+        """
+        if (file := settings.file) is not None and not await asyncio.to_thread(file.exists):
+            raise StoreError(f"There is no database at {file}: nothing has been kept yet, or it lies elsewhere.")
+        readers = Threads(settings, "reader", _SQLITE_READERS)
+        return cls(readers, readers)
 
     async def close(self) -> None:
-        """Finish what is being written, and close. After that every method raises StoreError."""
+        """Finish what is being written, and close. After that every method raises StoreError.
+
+        The runs that this worker has not finished are free to be taken over from then on.
+        """
+        with contextlib.suppress(StoreError):  # closed already, or it cannot be written: then they are free a bit later
+            await self._writer.do(lambda db: leases.leave(db, self._worker))
         await self._writer.close()
         await self._readers.close()
 
@@ -58,12 +87,17 @@ class Store:
         await self.close()
 
     async def begin(self, run: Run) -> str:
-        """Keep a run that begins, and its transcript. Gives the id of its session.
+        """Keep a run that begins, and its transcript. Gives the id of its session. It is this worker's to drive.
 
         That is the session with the run's `session_key`; else the one of the run `previous`; else the one that ends
         in the longest transcript which this one goes on from, unless it has another key; else a new one.
         """
-        return await self._writer.do(lambda db: jobs.begin(db, run))
+
+        def begin(db: Database) -> str:
+            leases.known(db, self._worker, self._process)
+            return jobs.begin(db, run, owner=self._worker)
+
+        return await self._writer.do(begin)
 
     async def finish(self, tenant: str, run_id: str, finished: Finished) -> bool:
         """Keep how a run ended, what it appended to the transcript, and what it cost.
@@ -71,7 +105,7 @@ class Store:
         Gives False where there was nothing to finish: a run that has ended stays as it is, and of one that has been
         deleted only the cost is kept.
         """
-        return await self._writer.do(lambda db: jobs.finish(db, tenant, run_id, finished))
+        return await self._writer.do(lambda db: jobs.finish(db, tenant, run_id, finished, worker=self._worker))
 
     async def record(self, run: Run, finished: Finished) -> str:
         """`begin` and `finish` in one, for a run that nobody asks for before it ends. Gives its session's id."""
@@ -86,7 +120,7 @@ class Store:
 
         Of a run that has been deleted nothing is kept.
         """
-        await self._writer.do(lambda db: jobs.happened(db, tenant, run_id, number, events))
+        await self._writer.do(lambda db: jobs.happened(db, tenant, run_id, number, events, worker=self._worker))
 
     async def trajectory(self, tenant: str, run_id: str) -> list[Trajectory]:
         """Give what a run has done with its context, in order; nothing where the tenant has no such run."""
@@ -101,7 +135,7 @@ class Store:
 
     async def audit(self, tenant: str, run_id: str, session: str, execution: Execution) -> None:
         """Keep that a gateway tool was executed: for whom, with what (as a digest), how long, and how it ended."""
-        await self._writer.do(lambda db: jobs.audit(db, tenant, run_id, session, execution))
+        await self._writer.do(lambda db: jobs.audit(db, tenant, run_id, session, execution, worker=self._worker))
 
     async def todos(self, tenant: str, session: str) -> list[dict[str, Any]]:
         """Give the to-do list of a session, empty at first."""
@@ -129,6 +163,18 @@ class Store:
         """
         return await self._writer.do(lambda db: jobs.delete(db, tenant, run_id))
 
+    async def sessions(self, tenant: str | None = None, limit: int = 20) -> list[StoredSession]:
+        """Give the sessions that were last used, newest first, of one tenant or of all: for operators."""
+        return await self._readers.do(lambda db: sessions.newest(db, tenant, limit))
+
+    async def sessions_of(self, session_id: str) -> list[StoredSession]:
+        """Give the sessions of that id, whosever they are: for operators."""
+        return await self._readers.do(lambda db: sessions.by_id(db, session_id))
+
+    async def runs_of(self, tenant: str, session_id: str) -> list[StoredRun]:
+        """Give the runs of a session, oldest first."""
+        return await self._readers.do(lambda db: sessions.runs(db, tenant, session_id))
+
     async def expire(self, before: float) -> bool:
         """Remove some of the runs of all tenants that ended before that time, then what was audited before it.
 
@@ -147,6 +193,23 @@ class Store:
         """
         return await self._writer.do(lambda db: draw_kept(db, tenant, draws, debt=debt))
 
+    async def beat(self) -> Beat:
+        """Say that this worker lives, and learn which runs are its own and which of them are to be cancelled."""
+        return await self._writer.do(lambda db: leases.beat(db, self._worker, self._process))
+
+    async def take_over(self, silent_for: float) -> list[StoredRun]:
+        """Claim the runs that have not ended and have no living owner, oldest first. Each is given to one worker only.
+
+        An owner is dead when it has not beaten for `silent_for` seconds, when it is a process of this machine that has
+        ended, or when it is not known.
+        """
+        found = await self._writer.do(lambda db: leases.take_over(db, self._worker, silent_for))
+        return sorted((jobs.stored(one) for one in found), key=lambda run: run.created_at)
+
+    async def ask_to_cancel(self, tenant: str, run_id: str) -> bool:
+        """Have its worker cancel a run, which learns of it when it beats. Gives False where it has ended or is gone."""
+        return await self._writer.do(lambda db: leases.ask_to_cancel(db, tenant, run_id))
+
     async def add_key(self, key: Key) -> None:
         """Keep a new API key."""
         await self._writer.do(lambda db: keys.add(db, key))
@@ -154,6 +217,10 @@ class Store:
     async def keys(self) -> list[Key]:
         """Give the API keys of all tenants, oldest first, with those that have expired or been revoked."""
         return await self._readers.do(keys.listed)
+
+    async def count_keys(self) -> tuple[int, int]:
+        """Count the API keys, and those that are revoked. While both are as before, `keys` allows what it did."""
+        return await self._readers.do(keys.counted)
 
     async def revoke_key(self, key_id: str, at: float) -> Key | None:
         """Take an API key back. Gives it as it is then, or None if there is none of that id."""

@@ -5,7 +5,8 @@ named by its chain digest; its parent is the transcript before that message. A s
 each turn finds its nodes there and adds only what is new. A node holds no text: it refers to a row of `message`,
 of which there is one however often its words are said.
 
-Types, keys, indexes and foreign keys are in the migrations. Times are seconds since the epoch, digests 16 bytes.
+Types, keys, indexes and foreign keys are in the migrations. Times are seconds since the epoch, digests 16 bytes. Only
+the rows of `worker` have no tenant.
 """
 
 from __future__ import annotations
@@ -35,13 +36,19 @@ prefix = _table("prefix", "digest", "parent", "message", "length")
 # The key is the client's own name for it, the head the digest of the newest prefix that a run of it left.
 session = _table("session", "id", "key", "parent", "depth", "head", "created_at", "updated_at")
 
+TOLD = ("id", "key", "head", "created_at", "updated_at")
+"""What is told of a session."""
+
 # Input is the digest of the transcript that it was given; output that of the one it left, until then the same. Request,
 # steps and timeline are JSON.
-# The key is the public id of the API key that asked for it.
+# The key is the public id of the API key that asked for it, the owner the worker that drives it until it has ended.
 BEGINNING = (
     *("id", "session", "key", "background", "model", "request", "previous", "input", "created_at", "output", "status"),
 )
-run = _table("run", *BEGINNING, *ENDING)
+run = _table("run", *BEGINNING, *ENDING, "owner", "cancel_asked_at")
+
+# One row for each process that lives: who it is on its machine, and when it last said so by the database's clock.
+worker: Any = pw.Table("worker", ("id", "process", "seen_at"))
 
 # What a run did with its context, in order: each body is one of `programs.events.Trajectory`, as JSON.
 event = _table("event", "run", "number", "body")

@@ -16,7 +16,7 @@ from evals.scripted import Reply, ScriptedBackend, in_turn
 from store import StateSettings
 from store.database import migrate
 from tests.postgres import PostgresServer, postgres_server, programs
-from tests.support import ServerProcess, running
+from tests.support import InstalledServer, ServerProcess, running
 
 HELLO = in_turn(Reply(["Hello", " there."]))
 
@@ -67,7 +67,7 @@ def postgres_url(postgres: PostgresServer, _migrated: str) -> str:
 @pytest.fixture(scope="session")
 def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server as a fresh clone has it: nothing is configured, and the embedded model answers."""
-    with running(tmp_path_factory.mktemp("embedded"), {}) as server:
+    with running(tmp_path_factory.mktemp("embedded"), {}, InstalledServer) as server:
         yield server
 
 

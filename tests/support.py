@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -14,7 +15,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import chdir, closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self
 from unittest.mock import patch
 
@@ -24,7 +29,7 @@ from openai import OpenAI
 from openai.types.responses import Response, ResponseStreamEvent
 from typer.testing import CliRunner
 
-from server.cli import app
+from server.cli import app, main
 
 MODEL = "rants-one"
 
@@ -41,6 +46,14 @@ def eventually(happened: Callable[[], object], *, within: float = 10.0) -> None:
         time.sleep(0.01)
 
 
+@cache
+def _forks() -> ForkServerContext:
+    """Processes that are forked from one in which everything is imported already: a server starts at once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["server.cli", "server.app", "server.workers", "programs.backends.openai"])
+    return context
+
+
 class ServerProcess:
     """`rants serve` with its own working folder, database and log; it may be started again after it ended.
 
@@ -55,7 +68,7 @@ class ServerProcess:
         self.log_file = folder / "server.log"
         others = {name: value for name, value in os.environ.items() if not name.startswith("RANTS_")}
         self.environment = {**others, **variables}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: BaseProcess | None = None
 
     @property
     def base_url(self) -> str:
@@ -84,20 +97,29 @@ class ServerProcess:
         assert not self._process_ended(), f"the server ended:\n{self.log}"
         return self
 
+    @property
+    def pid(self) -> int:
+        """The process that was started last."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
+
     def _spawn(self) -> None:
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [_RANTS, "serve", "--port", "0"], cwd=self.folder, env=self.environment, stdout=log, stderr=log
-            )
+        ends = (Path(os.devnull), self.log_file, self.log_file)
+        arguments = (("serve", "--port", "0"), str(self.folder), self.environment, *ends)
+        self._process = _forks().Process(target=_be, args=arguments, daemon=True)
+        self._process.start()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal and wait for its end; gives its exit code."""
         assert self._process is not None
-        self._process.send_signal(how)
-        try:
-            return self._process.wait(_PATIENCE)
-        finally:
-            self._process.kill()
+        if self._process.is_alive():
+            os.kill(self.pid, how)
+        self._process.join(_PATIENCE)
+        self._process.kill()
+        self._process.join()
+        assert self._process.exitcode is not None
+        return self._process.exitcode
 
     def command(self, *arguments: str) -> str:
         """Run a `rants` command beside it, with the same configuration; gives what it prints."""
@@ -109,8 +131,7 @@ class ServerProcess:
     @property
     def descriptors(self) -> int:
         """How many it has open."""
-        assert self._process is not None
-        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Ask the server's database."""
@@ -118,7 +139,7 @@ class ServerProcess:
             return database.execute(statement, values).fetchall()
 
     def _process_ended(self) -> bool:
-        return self._process is not None and self._process.poll() is not None
+        return self._process is not None and not self._process.is_alive()
 
     def _answers(self) -> bool:
         try:
@@ -127,10 +148,71 @@ class ServerProcess:
             return False
 
 
+class InstalledServer(ServerProcess):
+    """The command as it is installed, which imports everything by itself and may have workers."""
+
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+        super().__init__(folder, variables)
+        self._command: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """See `ServerProcess`."""
+        assert self._command is not None
+        return self._command.pid
+
+    def _spawn(self) -> None:
+        with self.log_file.open("ab") as log:
+            self._command = subprocess.Popen(
+                [_RANTS, "serve", "--port", "0"], cwd=self.folder, env=self.environment, stdout=log, stderr=log
+            )
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """See `ServerProcess`."""
+        assert self._command is not None
+        self._command.send_signal(how)
+        try:
+            return self._command.wait(_PATIENCE)
+        finally:
+            self._command.kill()
+
+    def _process_ended(self) -> bool:
+        return self._command is not None and self._command.poll() is not None
+
+
+def command(
+    *arguments: str, folder: Path, environment: Mapping[str, str], typed: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a `rants` command in a process of its own, as a shell does, that has imported everything already."""
+    with TemporaryDirectory() as ends:
+        said, out, err = (Path(ends, name) for name in ("in", "out", "err"))
+        said.write_text(typed)
+        ran = _forks().Process(target=_be, args=(arguments, str(folder), dict(environment), said, out, err))
+        ran.start()
+        ran.join()
+        assert ran.exitcode is not None
+        return subprocess.CompletedProcess(arguments, ran.exitcode, out.read_text(), err.read_text())
+
+
+def _be(arguments: tuple[str, ...], folder: str, environment: dict[str, str], said: Path, out: Path, err: Path) -> None:
+    """Be a command, in a process that was forked for it."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    adding = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    for descriptor, (path, flags) in enumerate(((said, os.O_RDONLY), (out, adding), (err, adding))):
+        os.dup2(os.open(path, flags, 0o600), descriptor)
+    sys.stdin = os.fdopen(0)  # multiprocessing has closed it
+    sys.argv = ["rants", *arguments]
+    main()
+
+
 @contextmanager
-def running(folder: Path, variables: Mapping[str, str]) -> Iterator[ServerProcess]:
+def running(
+    folder: Path, variables: Mapping[str, str], kind: type[ServerProcess] = ServerProcess
+) -> Iterator[ServerProcess]:
     """A server that is stopped in the end, and has met no bug of ours."""
-    server = ServerProcess(folder, variables).start()
+    server = kind(folder, variables).start()
     try:
         yield server
     finally:

@@ -59,7 +59,7 @@ class Outcome:
     twice: list[int] = field(default_factory=list)
 
 
-async def chaos(url: str, *, seconds: float, every: float = 4.0, workers: int = 3, seed: int = 0) -> Outcome:
+async def killing(url: str, *, seconds: float, every: float = 4.0, workers: int = 3, seed: int = 0) -> Outcome:
     """Kill gateways for a while, and then look.
 
     Args:
@@ -99,9 +99,9 @@ async def chaos(url: str, *, seconds: float, every: float = 4.0, workers: int = 
         return chaotic.outcome
 
 
-async def killing(url: str, *, seconds: float) -> None:
-    """Run `chaos` and print a table."""
-    outcome = await chaos(url, seconds=seconds)
+async def chaos(url: str, *, seconds: float) -> None:
+    """Run `killing` and print a table."""
+    outcome = await killing(url, seconds=seconds)
     show(
         f"three gateways, {outcome.kills} kills in {seconds:g} s",
         ("acknowledged", "not so"),

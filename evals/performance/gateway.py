@@ -1,6 +1,6 @@
-"""RANTS beside the least that a gateway can be, over the same stub that answers at once.
+"""RANTS beside the least that a gateway can be, and beside LiteLLM's proxy, over the same stub that answers at once.
 
-Both run in processes of their own under the same uvicorn, RANTS with its store, asking for a key, and counting requests
+All run in processes of their own under the same uvicorn, RANTS with its store, asking for a key, and counting requests
 and tokens. They take turns, in another order each round, and each round gives its own ratios: what else the machine
 does falls on both. Printed are the medians over the rounds.
 """
@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 
 from rich.console import Console
 
+from evals.performance.litellm import litellm as proxy
 from evals.performance.load import KEY, Load, load
 from evals.performance.processes import Server, rants, running
 from evals.performance.table import Line, show
@@ -21,6 +22,7 @@ from evals.performance.table import Line, show
 _MANY = 50  # clients
 _MOST_ADDED = 2.0  # times what the passthrough adds
 _LEAST_RATE = 0.5  # of the passthrough's
+_LEAST_OF_LITELLM = 5.0
 _LATEST_TOKEN = 10.0  # milliseconds after the backend's
 _MOST_GROWTH = 0.05  # of the memory
 
@@ -38,10 +40,11 @@ type Round = dict[tuple[str, int, bool], Load]
 """What was measured once, by server, number of clients and whether the answers were streamed."""
 
 
-async def gateway(*, requests: int, rounds: int, sample: int) -> None:
+async def gateway(*, requests: int, rounds: int, sample: int, litellm: bool) -> None:
     """Measure and print a table.
 
     Args:
+        litellm: whether LiteLLM's proxy is measured, too; uv fetches it.
         requests: over which the memory is watched.
         rounds: how often everything else is measured.
         sample: requests in each measurement.
@@ -56,6 +59,8 @@ async def gateway(*, requests: int, rounds: int, sample: int) -> None:
         passthrough = await stack.enter_async_context(running(relay))
         ours = await stack.enter_async_context(rants(f"{stub.address}/v1", _GUARDED))
         servers = {"stub": stub, "passthrough": passthrough, "rants": ours}
+        if litellm:
+            servers["litellm"] = await stack.enter_async_context(proxy(f"{stub.address}/v1"))
         status = stack.enter_context(Console(stderr=True).status("first requests"))
         measured: list[Round] = [{} for _ in range(rounds)]
         # One client comes first: whoever served many has their connections to look after for a while.
@@ -76,6 +81,8 @@ async def gateway(*, requests: int, rounds: int, sample: int) -> None:
         ("passthrough", "RANTS"),
         [*_latencies(measured), *_rates(measured), _first_token(measured), _memory(before, after, requests)],
     )
+    if litellm:
+        show("RANTS beside LiteLLM's proxy, in the same rounds", ("LiteLLM", "RANTS"), _rates(measured, "litellm"))
 
 
 async def _measure(servers: dict[str, Server], clients: int, sample: int, *, backwards: bool) -> Round:
@@ -86,9 +93,11 @@ async def _measure(servers: dict[str, Server], clients: int, sample: int, *, bac
     }
 
 
-def _beside(measured: list[Round], number: Callable[[Round, str], float]) -> tuple[float, float, float]:
-    """The passthrough's number, ours, and how many times the passthrough's ours is."""
-    pairs = [(number(one, "passthrough"), number(one, "rants")) for one in measured]
+def _beside(
+    measured: list[Round], number: Callable[[Round, str], float], other: str = "passthrough"
+) -> tuple[float, float, float]:
+    """The other's number, ours, and how many times the other's ours is."""
+    pairs = [(number(one, other), number(one, "rants")) for one in measured]
     theirs, ours = zip(*pairs, strict=True)
     return statistics.median(theirs), statistics.median(ours), statistics.median(b / a for a, b in pairs)
 
@@ -111,19 +120,20 @@ def _latencies(measured: list[Round]) -> Iterator[Line]:
             )
 
 
-def _rates(measured: list[Round]) -> Iterator[Line]:
+def _rates(measured: list[Round], other: str = "passthrough") -> Iterator[Line]:
+    least = _LEAST_RATE if other == "passthrough" else _LEAST_OF_LITELLM
     for stream in (True, False):
 
         def rate(one: Round, who: str, stream: bool = stream) -> float:
             return one[who, _MANY, stream].rate
 
-        theirs, ours, ratio = _beside(measured, rate)
+        theirs, ours, ratio = _beside(measured, rate, other)
         yield Line(
             f"requests/s, {_how(stream)}, {_MANY} clients",
             (f"{theirs:.0f}", f"{ours:.0f}"),
             f"{ratio:.2f}",
-            f">= {_LEAST_RATE:g}",
-            ratio >= _LEAST_RATE,
+            f">= {least:g}",
+            ratio >= least,
         )
 
 

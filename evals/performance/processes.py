@@ -50,20 +50,28 @@ class Server:
         return int(said) / 1024
 
 
+def processes_below(root: int) -> list[int]:
+    """The process `root` and all that descend from it. Linux only."""
+    below: defaultdict[int, list[int]] = defaultdict(list)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            below[int(stat.read_text().rpartition(")")[2].split()[1])].append(int(stat.parent.name))
+    found, left = [], [root]
+    while left:
+        process = left.pop()
+        found.append(process)
+        left.extend(below[process])
+    return found
+
+
 def tree_memory(root: int) -> int:
     """Bytes of the process `root` and all below it, where what several share is counted once (their PSS). Linux only.
 
     Raises:
         PermissionError: one of them is another user's.
     """
-    below: defaultdict[int, list[int]] = defaultdict(list)
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            below[int(stat.read_text().rpartition(")")[2].split()[1])].append(int(stat.parent.name))
-    total, left = 0, [root]
-    while left:
-        process = left.pop()
-        left.extend(below[process])
+    total = 0
+    for process in processes_below(root):
         with suppress(FileNotFoundError, ProcessLookupError):
             if found := _PSS.search(Path(f"/proc/{process}/smaps_rollup").read_bytes()):
                 total += int(found[1]) * 1024

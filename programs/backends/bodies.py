@@ -12,6 +12,7 @@ from contextlib import suppress
 from aiohttp import ClientError, ClientResponse
 from dspy.lm15 import StreamAssemblyError
 
+_LONGEST_WAIT = 86_400.0  # seconds
 _END_SECONDS = 0.1  # for a body to end after its last event; most end with it
 
 
@@ -97,6 +98,6 @@ def retry_after(response: ClientResponse) -> float | None:
     except ValueError:
         try:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), _LONGEST_WAIT) if math.isfinite(seconds) else None

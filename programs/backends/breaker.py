@@ -71,7 +71,7 @@ class Breaker:
         # How long a probe takes nobody knows.
         wait = max(self._until - time.monotonic(), 0.0) or self._seconds
         return ServerError(
-            f"it failed {self._failures} times in a row and is not asked for another {wait:.3g} seconds; "
+            f"it failed {self._failures} times in a row and is not asked for another {round(wait, 1):g} seconds; "
             f"at last: {self._last}",
             provider=self._name,
             retry_after=wait,
@@ -120,7 +120,7 @@ class Breaker:
             self._opened = min(self._opened + 1, 30)
             self._until = time.monotonic() + wait
             self._probe = None
-            logger.warning("the backend %s is not asked for %.3g seconds: %s", self._name, wait, self._last)
+            logger.warning("the backend %s is not asked for %g seconds: %s", self._name, wait, self._last)
 
     def leave(self, call: Admitted) -> None:
         """A call is over, however it ended. A probe that showed nothing makes room for the next."""

@@ -208,7 +208,7 @@ def chat_error(error: Any, *, provider: str, status: int | None = None) -> LM15E
         error = {"message": str(error)}
     message = str(error.get("message") or error)
     code = error.get("code")
-    if {code, error.get("type")} & set(_TOO_LONG) or "maximum context length" in message:
+    if code in _TOO_LONG or error.get("type") in _TOO_LONG or "maximum context length" in message:
         return ContextLengthError(message, provider=provider, status=status)
     status = status or (code if isinstance(code, int) else 500)
     kind = ServerError if status >= 500 else InvalidRequestError

@@ -7,7 +7,7 @@ written, nothing of it is given on before it is whole.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
 
 from dspy.lm15 import (
@@ -110,7 +110,8 @@ class _Tries:
 
     def __iter__(self) -> Iterator[Guarded]:
         for backend in self._backends:
-            if self._failures and (unfit := _unfit(backend, self._request)) is not None:
+            first = self._backends[0].entry.capabilities
+            if self._failures and (unfit := _unfit(backend, self._request, first)) is not None:
                 self._failures.append(unfit)
             else:
                 yield backend
@@ -144,11 +145,19 @@ def _is_given(event: StreamEvent) -> bool:
     return isinstance(event, StreamEndEvent)
 
 
-def _unfit(backend: Guarded, request: Request) -> LM15Error | None:
-    """Why a fallback need not be asked, by what is configured; what that does not tell, it will refuse by itself."""
-    wanted = request.config.response_format
-    if wanted is not None and "json_schema" not in backend.entry.capabilities:
-        return InvalidRequestError("it cannot be held to a format")
+def _unfit(backend: Guarded, request: Request, first: Collection[str]) -> LM15Error | None:
+    """Why a fallback need not be asked, by what is configured; what that does not tell, it will refuse by itself.
+
+    Args:
+        backend: the fallback.
+        request: what it would be asked.
+        first: what the backend can do whose fallback it is.
+    """
+    needed = {"json_schema"} if request.config.response_format is not None else set[str]()
+    if any(isinstance(part, ImagePart) for message in request.messages for part in message.parts):
+        needed.add("vision")
+    for capability in sorted(needed & set(first) - set(backend.entry.capabilities)):
+        return InvalidRequestError(f"it has not the capability {capability}")
     if backend.window is not None and (size := _size(request)) > backend.window:
         return ContextLengthError(f"its window holds {backend.window} tokens, and the prompt has about {size}")
     return None

@@ -130,6 +130,7 @@ def test_reply_is_read_into_fields() -> None:
         "written": "<think>more</think>Sure.\nTOOL_INTENT: look around",
         "finish_reason": "stop",
         "usage": Usage(prompt=5, completion=3, cached=2),
+        "model": "m",
     }
 
 
@@ -265,7 +266,7 @@ def test_system_words_of_a_demo_stay_where_they_are() -> None:
 def test_code_is_read_from_a_reply_without_its_thinking(reply: str, fields: dict[str, Any]) -> None:
     said = Response(id=None, model="m", message=Message.assistant(reply), finish_reason="length", usage=EngineUsage())
     read = NativeAdapter().read(Explore, said)
-    assert read == {**fields, "written": reply, "finish_reason": "length", "usage": None}
+    assert read == {**fields, "written": reply, "finish_reason": "length", "usage": None, "model": "m"}
 
 
 def test_a_conclusion_is_asked_for_and_read_as_plain_text() -> None:

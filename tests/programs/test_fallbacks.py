@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from dspy.lm15 import Config, Message, Request, StreamDeltaEvent, StreamStartEvent
+from dspy.lm15 import Config, ImagePart, Message, Request, StreamDeltaEvent, StreamStartEvent, TextPart
 from dspy.utils.exceptions import ContextWindowExceededError, LMError
 
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
 from programs import RANTS, Backends
 from programs.backends import calling, listening
 from programs.backends.engine import StreamEvent
-from programs.errors import BackendError, BackendUnavailable
+from programs.errors import BackendUnavailable
 from programs.events import RunDone, TextDelta
 from programs.settings import BudgetSettings, LoopSettings, ModelSettings, ModelsSettings, ResilienceSettings
 from programs.transcript import Session
@@ -177,12 +177,21 @@ async def test_a_fallback_s_small_window_does_not_make_the_prompt_too_long(three
             assert failed.value.status == 503
 
 
-async def test_a_fallback_that_knows_no_formats_is_not_asked_for_one(three: list[ScriptedBackend]) -> None:
+IMAGE = Message(role="user", parts=(TextPart(text="What is it?"), ImagePart(url="data:image/png;base64,iVBORw0KGgo=")))
+
+
+async def test_a_fallback_that_lacks_what_a_request_needs_is_passed_over(three: list[ScriptedBackend]) -> None:
     three[0].script = in_turn(FAILURES["refusing"])
-    wanted = {"type": "json_schema", "schema": {"type": "object"}}
-    async with bound(three, {}, {"capabilities": []}) as backends:
-        assert await asked(backends, replace(HELLO, config=Config(response_format=wanted))) == ("Good day.", "m2")
+    formatted = replace(HELLO, config=Config(response_format={"type": "json_schema", "schema": {"type": "object"}}))
+    seen = replace(HELLO, messages=(IMAGE,))
+    able: dict[str, Any] = {"capabilities": ["json_schema", "vision"]}
+    blind: dict[str, Any] = {"capabilities": []}
+    async with bound(three, able, blind, able, breaker_failures=0) as backends:
+        assert await asked(backends, formatted) == ("Good day.", "m2")
+        assert await asked(backends, seen) == ("Good day.", "m2")
         assert await asked(backends) == ("Good day.", "m1")
+    async with bound(three, blind, blind, able) as backends:
+        assert await asked(backends, seen) == ("Good day.", "m1"), "nothing is known of the first either"
 
 
 async def test_tries_that_broke_off_are_paid_for(three: list[ScriptedBackend]) -> None:
@@ -192,10 +201,38 @@ async def test_tries_that_broke_off_are_paid_for(three: list[ScriptedBackend]) -
         assert done.text == "Good day."
         assert done.usage.completion == 2 + 100
         assert done.usage.prompt > 5
-        three[1].script = three[0].script
-        settings = LoopSettings(budget=BudgetSettings(tokens=1))
-        with pytest.raises(BackendError):
-            await RANTS(backends, settings).aforward(question="Hello?")
+
+
+LOOP = """```python
+tries = 0
+while True:
+    tries += 1
+    try:
+        llm_query("Which code?")
+    except Exception as error:
+        if "budget" in str(error) or tries == 50:
+            SUBMIT(f"{tries}: {error}")
+```"""
+
+
+async def test_code_that_asks_a_failing_backend_again_and_again_spends_the_budget(
+    three: list[ScriptedBackend],
+) -> None:
+    root, sub_lm, _ = three
+    root.script = in_turn(Reply([LOOP], usage=usage(100, 20)))
+    sub_lm.script = in_turn(Reply(["a" * 4000], fault="cut"))  # a thousand tokens each time
+    models = {
+        role: ModelSettings.model_validate({"base_url": server.base_url, "model": role})
+        for role, server in (("generator", root), ("sub_lm", sub_lm))
+    }
+    backends = Backends(ModelsSettings(**models), ResilienceSettings(max_retries=0, breaker_failures=0))
+    settings = LoopSettings(mode="explore", environment="monty", budget=BudgetSettings(tokens=5000))
+    try:
+        done = await RANTS(backends, settings).aforward(question="Which code?", context="Nothing.")
+    finally:
+        await backends.aclose()
+    assert done.text.startswith("6: The budget is spent: the run's 5,000 tokens are used.")
+    assert len(sub_lm.calls) == 5
 
 
 async def test_no_retry_waits_beyond_the_deadline(three: list[ScriptedBackend]) -> None:

@@ -209,6 +209,31 @@ async def test_a_redirect_is_not_followed_and_no_cookie_is_kept() -> None:
         assert not any(b"cookie" in head.lower() for head in wire.requests)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"5",
+        b"[]",
+        b"\xff\xfe",
+        b"[" * 20_000,
+        b'"\\ud83c"',
+        b'{"error": null}',
+        b'{"error": [1]}',
+        b'{"error": {"message": ["no"], "code": [1], "type": {}}}',
+        b'{"error": {"message": "no", "code": true}}',
+    ],
+    ids=lambda body: repr(body[:40]),
+)
+async def test_a_refusal_is_one_whatever_comes_with_it(body: bytes) -> None:
+    head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=base64\r\nContent-Length: %d\r\n\r\n"
+    async with wired(saying(head % len(body) + body)) as wire, engine_for(wire.base_url) as engine:
+        with pytest.raises(InvalidRequestError) as failed:
+            await said(engine)
+        str(failed.value).encode()
+
+
 @pytest.mark.parametrize("pieces", [[], [HEAD], [HEAD, chunk(EVENTS[:90])]], ids=["nothing", "head", "body"])
 async def test_cancelling_hangs_up_at_once(pieces: list[bytes]) -> None:
     async with wired(saying(*pieces)) as wire, engine_for(wire.base_url) as engine:

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from programs import Usage, outline
-from programs.events import CodeRan, CodeWritten, Concluded, ModelCalled, SessionOpened, Trajectory
+from programs.events import (
+    CodeRan,
+    CodeWritten,
+    Concluded,
+    ModelCalled,
+    SessionOpened,
+    ToolRan,
+    ToolStarted,
+    Trajectory,
+)
+from programs.transcript import ToolCall
 
 FREE = Usage()
 
@@ -41,6 +51,23 @@ def test_the_tree_of_sessions_is_told_in_the_order_of_turns_whatever_ran_first()
         "  < failed: refused",
         "= seen",
         "= concluded (budget_seconds): He.",
+    ]
+
+
+def test_what_a_tool_opened_comes_before_its_result() -> None:
+    call = ToolCall(id="call_1", name="task", arguments="{}")
+    events: list[Trajectory] = [
+        ToolStarted("root", 1, call, 0.0),
+        SessionOpened("root/call_1", 1, "Deeper?", "none", 0.0),
+        Concluded("root/call_1+2", "Deep.", "budget_seconds", FREE, 0.0, 0.0),
+        Concluded("root/call_10", "Another's.", "budget_seconds", FREE, 0.0, 0.0),
+        ToolRan("root", 1, call, "It is deep.", True, {}, 0.0, 0.0),
+    ]
+    assert outline(events).splitlines() == [
+        "  ? Deeper?",
+        "    none",
+        "  = concluded (budget_seconds): Deep.",
+        "task: It is deep.",
     ]
 
 

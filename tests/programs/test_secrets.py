@@ -30,9 +30,9 @@ REPLIES = {
     "charset": Reply(status=500, error=ECHOED, headers={"Content-Type": f"text/plain; charset={KEY}"}),
     "codec": Reply(status=500, error=ECHOED, headers={"Content-Type": "text/plain; charset=base64"}),
     "stream": Reply(fault="error", error=ECHOED),
-    "mid-stream": Reply(["Good "], fault="error", error=ECHOED),
-    "malformed": Reply(fault="malformed", event="x" * 95 + KEY),
-    "no-chunk": Reply(fault="malformed", event=f'{{"choices": "{"x" * 80}{KEY}"}}'),
+    "mid-stream": Reply(["Good "], fault="error", error={"message": " and ".join(ECHOES), "code": KEY}),
+    "malformed": Reply(fault="malformed", event="x" * 82 + KEY),
+    "no-chunk": Reply(fault="malformed", event=f'{{"choices": "{"x" * 62}{KEY}"}}'),
     "long": Reply(status=500, error={"message": "y" * 990 + KEY}),
 }
 

@@ -122,6 +122,7 @@ async def test_a_direct_run_is_a_session_a_step_and_a_call(bench: Bench) -> None
     assert session.items() >= cost.items()
     assert (call["gen_ai.operation.name"], session["gen_ai.operation.name"]) == ("chat", "invoke_agent")
     assert (call["gen_ai.provider.name"], call["gen_ai.request.model"]) == ("openai", "scripted")
+    assert call["gen_ai.response.model"] == "scripted"
     assert (call["rants.role"], call["gen_ai.response.finish_reasons"]) == ("generator", ("stop",))
     assert (session["gen_ai.conversation.id"], session["rants.outcome"]) == ("s", "completed")
 

@@ -72,7 +72,7 @@ async def serving(folder: Path, backend: ScriptedBackend, **sections: Mapping[st
     app = create_app(settings)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=3))
         task = asyncio.create_task(server._serve([listener]))
         try:
             await eventually(lambda: server.started or task.done(), within=60)
@@ -85,7 +85,7 @@ async def serving(folder: Path, backend: ScriptedBackend, **sections: Mapping[st
                 await task
 
 
-async def eventually(happened: Callable[[], object], *, within: float = 10.0) -> None:
+async def eventually(happened: Callable[[], object], *, within: float = 30.0) -> None:
     """Wait until `happened` gives something true, while the event loop goes on."""
     async with asyncio.timeout(within):
         while not happened():  # noqa: ASYNC110  (it may be anything, such as what a model server has seen)

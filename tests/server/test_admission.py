@@ -11,6 +11,7 @@ import pytest
 from programs.errors import Overloaded
 from server.admission import Admission, Place
 from server.lag import Lag
+from server.metrics import Metrics
 from server.rates import MemoryBuckets, Rates
 from server.settings import LimitSettings, RateLimitSettings
 from tests.server.serving import Clock
@@ -19,7 +20,7 @@ from tests.server.serving import Clock
 def admission(clock: Clock | None = None, lag: Lag | None = None, limits: object = None, **rates: object) -> Admission:
     settings = RateLimitSettings.model_validate({"enabled": True, **rates})
     rated = Rates(settings, MemoryBuckets())
-    return Admission(LimitSettings.model_validate(limits or {}), rated, lag or Lag(), clock or Clock())
+    return Admission(LimitSettings.model_validate(limits or {}), rated, lag or Lag(), Metrics(), clock or Clock())
 
 
 async def served(places: list[Place], doors: Admission) -> list[str]:

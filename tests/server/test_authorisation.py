@@ -50,11 +50,15 @@ ROUTES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("GET", "/health"): [{}],
     ("GET", "/health/live"): [{}],
     ("GET", "/health/ready"): [{}],
+    ("GET", "/metrics"): [{}],
     ("GET", "/openapi.json"): [{}],
     ("GET", "/docs"): [{}],
     ("GET", "/docs/oauth2-redirect"): [{}],
     ("GET", "/redoc"): [{}],
 }
+
+OWN_KEY = "/metrics"
+"""It asks for a key of its own: what all tenants do is nobody's of them."""
 
 CLOSED = [route for route in ROUTES if route[1] not in OPEN]
 WITH_AN_ID = [route for route in ROUTES if "{response_id}" in route[1] or "ID" in json.dumps(ROUTES[route])]
@@ -87,6 +91,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, scripted_backend: ScriptedB
         "models": {"generator": {"base_url": scripted_backend.base_url, "model": "scripted"}},
         "auth": {"enabled": True, "api_keys": keys},
         "tools": {"workspace": "work"},
+        "observability": {"metrics_key": key_of("prometheus")},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with running(folder, {}) as process:
@@ -143,14 +148,20 @@ def _equip(http: httpx2.Client, backend: ScriptedBackend, release: threading.Eve
     deleted = http.post("/v1/responses", json=RESPONSE).json()["id"]
     assert http.delete(f"/v1/responses/{deleted}").json()["deleted"]
     chat = http.post("/v1/chat/completions", json=CHAT).json()["id"]
-    backend.script = lambda _: Reply(["Well", " now."], hold=release)
+    held = []
+
+    def hold(_: dict[str, Any]) -> Reply:
+        held.append(release)
+        return Reply(["Well", " now."], hold=release)
+
+    backend.script = hold
     stream = streams.enter_context(http.stream("POST", "/v1/responses", json=RESPONSE | {"stream": True}))
     events = sse(stream.iter_lines())
     streams.callback(list, events)  # it is read to its end, then
     _, created = next(events)
     background = http.post("/v1/responses", json=RESPONSE | {"background": True}).json()["id"]
     live = created["response"]["id"]
-    eventually(lambda: http.get(f"/v1/responses/{background}").json()["status"] == "in_progress")
+    eventually(lambda: len(held) == 2)
     backend.script = HELLO
     return Has(live, background, finished["id"], deleted, chat, message["id"], call["call_id"])
 
@@ -193,7 +204,15 @@ def test_what_does_not_exist_needs_a_key_as_well(bare: httpx2.Client, at: Callab
         assert at("ada").get(path).status_code in (307, 404, 405)
 
 
-@pytest.mark.parametrize("path", sorted(OPEN))
+def test_the_metrics_are_not_opened_by_the_key_of_a_tenant(
+    bare: httpx2.Client, at: Callable[[str], httpx2.Client]
+) -> None:
+    assert bare.get(OWN_KEY).status_code == at("ada").get(OWN_KEY).status_code == 401
+    assert bare.get(OWN_KEY, headers={"authorization": f"Bearer {key_of('ada')}"}).status_code == 401
+    assert bare.get(OWN_KEY, headers={"authorization": f"Bearer {key_of('prometheus')}"}).status_code == 200
+
+
+@pytest.mark.parametrize("path", sorted(OPEN - {OWN_KEY}))
 def test_what_is_open_tells_nothing_of_the_server(bare: httpx2.Client, path: str, server: ServerProcess) -> None:
     answer = bare.get(path)
     assert answer.status_code == 200

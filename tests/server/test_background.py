@@ -12,8 +12,7 @@ import pytest
 from openai import OpenAI
 
 from evals.scripted import Reply, ScriptedBackend, in_turn
-from store import Run, StateSettings, Store
-from tests.support import MODEL, ServerProcess, eventually, response_events
+from tests.support import MODEL, eventually, response_events
 
 PIECES = [f"piece {number}. " for number in range(8)]
 
@@ -195,22 +194,3 @@ def test_nothing_is_left_to_join_after_the_last_number(http: httpx2.Client, back
     last = joined(http, final["id"])[-1]["sequence_number"]
     answer = http.get(f"/v1/responses/{final['id']}", params={"stream": "true", "starting_after": last})
     assert (answer.status_code, answer.content) == (200, b"")
-
-
-async def test_a_response_that_another_process_writes_is_still_queued_here(
-    server: ServerProcess, client: OpenAI, backend: ScriptedBackend
-) -> None:
-    known = client.responses.create(model=MODEL, input="Hello?")
-    async with await Store.open(StateSettings(sqlite_path=server.folder / "var" / "rants.sqlite3")) as store:
-        mine = await store.run("local", known.id)
-        assert mine is not None
-        transcript = await store.transcript("local", known.id, output=False)
-        await store.begin(Run("resp_theirs", "local", MODEL, 1.0, mine.request, transcript, background=True))
-    assert client.responses.retrieve("resp_theirs").status == "queued"
-    for refused in (
-        lambda: client.responses.cancel("resp_theirs"),
-        lambda: client.responses.retrieve("resp_theirs", stream=True),
-    ):
-        with pytest.raises(openai.BadRequestError, match="another process"):
-            refused()
-    client.responses.delete("resp_theirs")

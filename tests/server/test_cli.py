@@ -2,7 +2,6 @@
 
 import hashlib
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from evals.scripted import Reply, ScriptedBackend, in_turn
 from programs.backends.catalogue import BUNDLED, CATALOGUE, Weights, resolve
 from server.cli import app
 from tests.hub import Hub
-
-RANTS = Path(sys.executable).with_name("rants")
+from tests.support import command
 
 
 def rants(
@@ -22,9 +20,7 @@ def rants(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command in `folder`, with no configuration but `variables`."""
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), **(variables or {})}
-    return subprocess.run(
-        [RANTS, *arguments], cwd=folder, env=environment, input=typed, capture_output=True, text=True, check=False
-    )
+    return command(*arguments, folder=folder, environment=environment, typed=typed)
 
 
 @pytest.fixture
@@ -101,6 +97,7 @@ def test_doctor_finds_everything_well(tmp_path: Path, at_model: dict[str, str]) 
 def test_doctor_says_what_to_mend(tmp_path: Path) -> None:
     variables = {
         "RANTS_MODELS__GENERATOR__BASE_URL": "http://127.0.0.1:1/v1",
+        "RANTS_MODELS__GENERATOR__FALLBACKS__0__BASE_URL": "http://me:password@127.0.0.1:2/v1",
         "RANTS_STATE__SQLITE_PATH": "/proc/x/y",
         "RANTS_RESILIENCE__MAX_RETRIES": "0",
     }
@@ -108,6 +105,9 @@ def test_doctor_says_what_to_mend(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "RANTS_STATE__SQLITE_PATH" in done.stdout
     assert "models.generator.base_url" in done.stdout
+    assert "models.generator.fallbacks[0].base_url" in done.stdout
+    assert "cannot reach http://127.0.0.1:2/v1" in done.stdout.replace("\n", " ")
+    assert "password" not in done.stdout
 
 
 def test_pulled_weights_can_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_variables: None) -> None:

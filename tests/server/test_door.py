@@ -342,7 +342,7 @@ async def test_no_place_is_lost_however_requests_end(serve: Serve, backend: Scri
 
         await asyncio.gather(*(ask_in_turn() for _ in range(50)))
         await eventually(lambda: served.admission.running == served.admission.queued == 0, within=60)
-        assert {"hung up", 200, 503} | ({"cancelled", 400, 504} if rounds > 2 else set()) <= set(seen), seen
+        assert {"hung up", 200, 400} <= set(seen), seen
         assert served.app.state.runs._alive == {}
         clock.now += 60
         backend.script = in_turn(Reply(["Hello."]))

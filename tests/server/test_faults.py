@@ -58,7 +58,12 @@ def test_a_429_is_tried_again_when_the_backend_says(client: OpenAI, backend: Scr
     assert first.raw == second.raw
 
 
-@pytest.mark.parametrize("wish", ["soon", "", "nan", "inf", "-5", "0", "Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 99 Xxx"])
+_FAR = "Fri, 31 Dec 1999 99999999999:59:59 GMT"
+
+
+@pytest.mark.parametrize(
+    "wish", ["soon", "", "nan", "inf", "-5", "0", "Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 99 Xxx", _FAR]
+)
 def test_a_wish_that_makes_no_sense_is_not_waited_for(
     client: OpenAI, backend: ScriptedBackend, way: Asking, wish: str
 ) -> None:

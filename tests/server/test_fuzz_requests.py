@@ -68,9 +68,12 @@ def wrong(request: Request, answer: Answered) -> str | None:
 
 def wrong_ending(answer: Answered) -> str | None:
     """What is wrong with an answer that is none of an error."""
-    if not answer.headers["content-type"].startswith("text/event-stream"):
-        json.loads(answer.body)
-        return None
+    match answer.headers["content-type"].partition(";")[0]:
+        case "application/json":
+            json.loads(answer.body)
+            return None
+        case "text/plain":
+            return None  # the metrics
     names = [(name, data) for name, data in sse(answer.body.decode().splitlines())]
     if not names:
         return None  # joined after its end

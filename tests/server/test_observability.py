@@ -18,10 +18,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
-from tests.support import MODEL, ServerProcess, eventually, running
+from tests.support import MODEL, InstalledServer, ServerProcess, eventually, running
 
-KEY = "key-of-ada-4711"
-METRICS_KEY = "key-of-prometheus"
+KEY = "key-of-ada-0123456789abcdef"
+METRICS_KEY = "key-of-prometheus-0123456789"
 PROMPT = "My secret is 4711."
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -266,7 +266,7 @@ def test_no_key_no_header_and_no_prompt_is_ever_logged(
 ) -> None:
     ask(ada)
     ask(ada, temperature=PROMPT)
-    ask(ada, headers={"Authorization": "Bearer wrong-key-4711"})
+    ask(ada, headers={"Authorization": "Bearer wrong-key-of-4711-0123456789"})
     ada.get(f"/v1/responses/{PROMPT}?starting_after={PROMPT}")
     backend.script = in_turn(Reply(status=400, error={"message": PROMPT}))
     ask(ada, headers={"x-request-id": "the-last"})
@@ -275,6 +275,7 @@ def test_no_key_no_header_and_no_prompt_is_ever_logged(
         assert secret not in seen.log
 
 
+@pytest.mark.slow
 def test_worker_processes_add_up_what_they_count(tmp_path: Path) -> None:
     """Each has its own counts; whichever is asked tells the sum, without the gauges of those that have ended."""
     program = """
@@ -317,7 +318,7 @@ def test_workers_of_one_server_are_one_in_its_metrics(tmp_path: Path, scripted_b
         "RANTS_MODELS__GENERATOR__MODEL": "scripted",
         "RANTS_SERVER__WORKERS": "2",
     }
-    with running(tmp_path, variables) as server:
+    with running(tmp_path, variables, InstalledServer) as server:
         for _ in range(20):  # a connection each, so that both get some
             with httpx2.Client(base_url=server.address, timeout=60) as client:
                 assert ask(client).status_code == 200

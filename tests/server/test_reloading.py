@@ -35,8 +35,7 @@ class Configured(ServerProcess):
     def reload(self) -> str:
         """Have it read anew; gives what the server says of it."""
         printed = len(self.log)
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGHUP)
+        os.kill(self.pid, signal.SIGHUP)
         eventually(lambda: "reloaded" in self.log[printed:])
         return self.log[printed:]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -135,6 +136,13 @@ async def test_a_session_is_found_by_its_key(store: Store) -> None:
     first = await store.record(a_run("one", session_key="key"), finished("Hi"))
     assert await store.record(a_run("two", said("Another subject"), session_key="key"), finished("Hi")) == first
     assert await store.record(a_run("three", session_key="other"), finished("Hi")) != first
+
+
+async def test_a_session_is_found_by_a_key_of_any_length(store: Store) -> None:
+    key = random.Random(1).randbytes(30_000).hex()
+    first = await store.record(a_run("one", session_key=key), finished("Hi"))
+    assert await store.record(a_run("two", said("Another subject"), session_key=key), finished("Hi")) == first
+    assert await store.record(a_run("three", HELLO, session_key=f"{key}!"), finished("Hi")) != first
 
 
 async def test_a_session_is_found_by_a_previous_run(store: Store) -> None:

@@ -1,0 +1,92 @@
+"""`rants eval`: measure how often RANTS is right."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from programs.settings import ModelsSettings
+    from server.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Measure how often RANTS is right.")
+
+
+class Half(StrEnum):
+    """Which half of the cases: what is tried on one is reported on the other."""
+
+    DEVELOPMENT = "development"
+    HELD_OUT = "held-out"
+
+
+@app.command()
+def tools(
+    *,
+    cases: Annotated[Path, typer.Option(help="A file of cases, one a line, as evals/tools/cases.py describes them.")],
+    model: Annotated[
+        str | None, typer.Option(help="A name of the catalogue, or a path of a .gguf file; by default the configured.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="At most so many cases.")] = None,
+    category: Annotated[list[str] | None, typer.Option(help="Only cases of this one; may be repeated.")] = None,
+    half: Annotated[Half | None, typer.Option(help="Only one half of the cases.")] = None,
+    own: Annotated[bool, typer.Option(help="Ask the model by itself, too.")] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the cases.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="A folder for the results; a run goes on from there.")] = None,
+    program: Annotated[Path | None, typer.Option(help="Of `rants eval optimise`; by default none.")] = None,
+) -> None:
+    """See how often the tool compiler calls what is right, beside the same model's own function calling."""
+    from evals.tools import tools
+
+    settings = _settings()
+    run = tools(
+        cases,
+        _models(settings, model),
+        settings.resilience,
+        seed=seed,
+        count=count,
+        categories=category or (),
+        half=None if half is None else half.value,
+        own=own,
+        out=out,
+        program=program,
+    )
+    asyncio.run(run)
+
+
+@app.command()
+def optimise(
+    *,
+    cases: Annotated[Path, typer.Option(help="A file of cases, as for `rants eval tools`.")],
+    out: Annotated[Path, typer.Option(help="Where the program goes, a .json file.")],
+    model: Annotated[
+        str | None, typer.Option(help="A name of the catalogue, or a path of a .gguf file; by default the configured.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="At most so many cases are tried.")] = 20,
+    demonstrations: Annotated[int, typer.Option(min=1, help="To find.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the cases.")] = 0,
+) -> None:
+    """Find more demonstrations for the tool compiler, in the development half of the cases."""
+    from evals.tools import optimise
+
+    settings = _settings()
+    models = _models(settings, model)
+    found = optimise(cases, models, settings.resilience, out=out, seed=seed, count=count, demonstrations=demonstrations)
+    print(f"{out}: {found} more. Try them: rants eval tools --half held-out --program {out} --cases {cases}")
+
+
+def _models(settings: Settings, model: str | None) -> ModelsSettings:
+    """The configured models; or `model` in all roles, always at its likeliest word."""
+    if model is None:
+        return settings.models
+    entry = {"model": model, "parameters": {"temperature": 0}}
+    return type(settings.models).model_validate({"generator": entry})
+
+
+def _settings() -> Settings:
+    from server.settings import Settings
+
+    return Settings.load()
