@@ -5,7 +5,9 @@
        └──> shortlist ──> parts ──> compile ──> validate ──misfit──> one repair ──misfit──> `invalid`, or a problem
 
 An intent that may want several things is split into its parts first, by a call of its own: small models count better
-than they know when to stop. Each part is told with the tools that share words with it.
+than they know when to stop. Each part is then compiled by itself, told with the tools that share words with it: of
+several calls at once, small models mix up the values. What an optional argument was given though nobody spoke of it is
+left out (`programs/grounding.py`).
 
 A call that comes out of here fits its tool's schema, always: what cannot be made to fit becomes a problem in words,
 which the model that wanted it can react to.
@@ -244,6 +246,7 @@ class _Compilation:
         return await self._reply(inputs, self._required, len(parts) or MOST_CALLS)
 
     async def _reply(self, inputs: dict[str, Any], required: bool, most: int) -> list[Call] | str:
+        """What the model writes: at most so many calls, or what is none."""
         schema = await asyncio.to_thread(
             calls_schema,
             self._shown,
