@@ -25,6 +25,11 @@ def wanted(intent: str, blocks: Mapping[str, str]) -> str:
     return f"Wanted: {intent}\n{told(blocks)}" if blocks else f"Wanted: {intent}"
 
 
+def part_of(intent: str, conversation: str = "") -> str:
+    """What was said before a part of an intent: the whole of it, too."""
+    return f"{conversation}\nThis is a part of: {intent}".lstrip()
+
+
 def _described(text: str) -> str:
     lines = text.splitlines()
     if not lines:

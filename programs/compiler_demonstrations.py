@@ -10,7 +10,7 @@ from typing import Any
 
 import dspy
 
-from programs.blocks import wanted
+from programs.blocks import part_of, wanted
 from programs.likeness import likely
 from programs.tool_outline import full
 from programs.transcript import Tool
@@ -79,8 +79,9 @@ def _shown(
     """One intent, or a part of it, and the call that does it; without one, no tool does."""
     return dspy.Example(
         tools="\n".join(map(full, tools)),
-        intent=wanted(intent, blocks or {}),
-        likely=likely(intent, tools, part),
+        conversation=part_of(intent) if part else "",
+        intent=wanted(part or intent, blocks or {}),
+        likely=likely(part or intent, tools),
         tool_calls=[call] if call else [],
     )
 

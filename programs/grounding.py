@@ -8,11 +8,13 @@ what a tool requires has to be there: they stay.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from programs.coercion import resolved
 from programs.likeness import stems
+from programs.literal_calls import Call
+from programs.transcript import Tool
 
 # With other keywords, what is optional in one place may be needed in another.
 _PLAIN = {"$schema", "$defs", "additionalProperties", "definitions", "description", "properties", "required", "title"}
@@ -26,6 +28,17 @@ _SPELLED = frozenset(
 )
 
 
+def grounded(calls: Sequence[Call] | str, tools: Sequence[Tool], said: str) -> Sequence[Call] | str:
+    """The calls, each without the optional arguments that were made up; a reply that is no calls as it is."""
+    if isinstance(calls, str):
+        return calls
+    schemas = {tool.name: tool.parameters for tool in tools}
+    return [
+        (name, spoken_of(given, schemas[name], said) if name in schemas and isinstance(given, dict) else given)
+        for name, given in calls
+    ]
+
+
 def spoken_of(arguments: dict[str, Any], schema: Mapping[str, Any], said: str) -> dict[str, Any]:
     """The arguments without the optional ones that were made up.
 
@@ -37,8 +50,10 @@ def spoken_of(arguments: dict[str, Any], schema: Mapping[str, Any], said: str) -
     whole = resolved(schema, schema)
     if not isinstance(whole, Mapping) or not _PLAIN.issuperset(set(whole) - {"type"}):
         return arguments
-    properties = whole.get("properties") or {}
-    optional = set(properties) - set(whole.get("required") or ())
+    properties = whole.get("properties")
+    if not isinstance(properties, Mapping):
+        return arguments
+    optional = [name for name in properties if name not in (whole.get("required") or ())]
     words, numbers = stems(said), set(map(_significant, _NUMBER.findall(said)))
     spelled = not _SPELLED.isdisjoint(said.lower().split())
 

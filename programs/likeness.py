@@ -64,9 +64,9 @@ def hint(intent: str, tools: Sequence[Tool]) -> str:
     return ", ".join(map(_told, close)) or "none"
 
 
-def likely(intent: str, tools: Sequence[Tool], part: str = "") -> str:
-    """The hint for an intent, or for that part of it which is to be compiled now."""
-    return f"Of this, now only: {part}\nLike it: {hint(part, tools)}" if part else f"Like it: {hint(intent, tools)}"
+def likely(intent: str, tools: Sequence[Tool]) -> str:
+    """The hint as the compiler is told it."""
+    return f"Like it: {hint(intent, tools)}"
 
 
 def stems(text: str) -> set[str]:

@@ -5,7 +5,9 @@
        └──> shortlist ──> parts ──> compile ──> validate ──misfit──> one repair ──misfit──> `invalid`, or a problem
 
 An intent that may want several things is split into its parts first, by a call of its own: small models count better
-than they know when to stop. Each part is told with the tools that share words with it.
+than they know when to stop. Each part is then compiled by itself, told with the tools that share words with it: of
+several calls at once, small models mix up the values. What an optional argument was given though nobody spoke of it is
+left out (`programs/grounding.py`).
 
 A call that comes out of here fits its tool's schema, always: what cannot be made to fit becomes a problem in words,
 which the model that wanted it can react to.
@@ -24,14 +26,14 @@ import dspy
 
 from programs.adapter import NativeAdapter
 from programs.backends import Backends, run_sync
-from programs.blocks import wanted
+from programs.blocks import part_of, wanted
 from programs.budget import Budget
 from programs.compiler_demonstrations import DEMONSTRATIONS, SPLIT
 from programs.environment import shared
 from programs.errors import BackendRejected
 from programs.fitting import BlockLost, Misfit, fitted
 from programs.grammar import MOST_CALLS, calls_schema, parts_schema
-from programs.grounding import spoken_of
+from programs.grounding import grounded
 from programs.likeness import is_about, likely, likenesses
 from programs.literal_calls import Call, literal_calls
 from programs.recorded import Recorded
@@ -157,6 +159,7 @@ class _Compilation:
         self._callable = [tool for tool in tools.offered if tools.named in (None, tool.name)]
         self._shown = shortlist(intent.text, self._callable, int(self._window * _TOOLS_SHARE))
         self._asked = {"tools": "\n".join(map(full, self._shown)), "conversation": _said(messages)}
+        self._said = f"{intent.text}\n{self._asked['conversation']}"
         self._asked["intent"] = wanted(intent.text, intent.blocks)
 
     async def run(self) -> Compiled:
@@ -176,7 +179,7 @@ class _Compilation:
             if raw == [] and not self._required:
                 return self._none(f"None of the tools does this: {self._intent.text}")
             try:
-                return await self._fitted(self._grounded(raw))
+                return await self._fitted(await asyncio.to_thread(grounded, raw, self._callable, self._said))
             except Misfit as misfit:
                 # Weak models write blocks for what takes none, such as a guess at the file that is to be read.
                 if history and isinstance(misfit, BlockLost) and misfit.placeless:
@@ -194,17 +197,6 @@ class _Compilation:
             raise Misfit("The reply is not the JSON object that was asked for.")
         calls = await asyncio.to_thread(fitted, written, self._callable, self._intent.blocks, self._intent.text)
         return Compiled(calls if self._tools.parallel else calls[:1])
-
-    def _grounded(self, written: Sequence[Call] | str) -> Sequence[Call] | str:
-        """The calls without optional arguments that were made up."""
-        if isinstance(written, str):
-            return written
-        said = f"{self._intent.text}\n{self._asked['conversation']}"
-        schemas = {tool.name: tool.parameters for tool in self._callable}
-        return [
-            (name, spoken_of(given, schemas[name], said) if name in schemas and isinstance(given, dict) else given)
-            for name, given in written
-        ]
 
     def _none(self, wrong: str) -> Compiled:
         """What is made of an intent that cannot be compiled: a call that says so, where there is a tool for that."""
@@ -239,8 +231,10 @@ class _Compilation:
             return await self._reply(self._asked, self._required, len(parts) or MOST_CALLS)
         calls: list[Call] = []
         for part in parts:
-            hinted = await asyncio.to_thread(likely, self._intent.text, self._shown, part)
-            reply = await self._reply({**self._asked, "likely": hinted}, is_about(part, self._shown), 1)
+            asked = {**self._asked, "intent": wanted(part, self._intent.blocks)}
+            asked["conversation"] = part_of(self._intent.text, self._asked["conversation"])
+            asked["likely"] = await asyncio.to_thread(likely, part, self._shown)
+            reply = await self._reply(asked, is_about(part, self._shown), 1)
             if isinstance(reply, str):
                 return reply
             calls += reply
@@ -252,6 +246,7 @@ class _Compilation:
         return await self._reply(inputs, self._required, len(parts) or MOST_CALLS)
 
     async def _reply(self, inputs: dict[str, Any], required: bool, most: int) -> list[Call] | str:
+        """What the model writes: at most so many calls, or what is none."""
         schema = await asyncio.to_thread(
             calls_schema,
             self._shown,

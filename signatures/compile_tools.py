@@ -22,16 +22,16 @@ class CompileTools(dspy.Signature):  # type: ignore[misc]
     """You turn what is wanted into calls of the tools that are listed.
 
     Reply with one JSON object: {"tool_calls": [{"name": "...", "arguments": {...}}]}. One call for each thing that is
-    wanted, in order; where only a part of it is to be done now, the call for that part. No call at all,
-    {"tool_calls": []}, where no tool does it. The tools that are named as like it share words with it: words alone do
-    not make a tool fit.
+    wanted, in order. No call at all, {"tool_calls": []}, where no tool does it. The tools that are named as like it
+    share words with it: words alone do not make a tool fit. What is wanted may be a part of something, which tells what
+    the part leaves unsaid.
 
     Copy values exactly as they are written. Leave out arguments that are optional and not spoken of. Text that is given
     as a block is never copied: write {"$block": "NAME"} in its place.
     """
 
     tools: str = dspy.InputField(desc="the tools: name, arguments with their types, what each is for", default="")
-    conversation: str = dspy.InputField(desc="what was said last, shortened: what words like `it` refer to", default="")
+    conversation: str = dspy.InputField(desc="what was said last, shortened; of what the intent is a part", default="")
     intent: str = dspy.InputField(
         desc="what is wanted, and the names, sizes and first lines of the blocks it has", default=""
     )

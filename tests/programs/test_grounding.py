@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from programs.grounding import spoken_of
+from programs.grounding import grounded, spoken_of
+from programs.transcript import Tool
 
 TEXT, INTEGER, NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}
 
@@ -80,3 +81,10 @@ def test_references_are_followed() -> None:
     whole = schema({}, city={"$ref": "#/$defs/city"})
     like = {"$ref": "#/$defs/all", "$defs": {"all": whole, "city": {"enum": ["Paris", "Rome"]}}}
     assert spoken_of({"city": "Paris"}, like, "how warm is it?") == {"city": "Paris"}
+
+
+def test_of_calls_only_the_arguments_of_known_tools_are_looked_at() -> None:
+    tools = [Tool(name="read", parameters=schema({"path": TEXT}, lines=INTEGER))]
+    calls = [("read", {"path": "a", "lines": 7}), ("write", {"lines": 7}), ("read", "a"), ("read", None)]
+    assert grounded(calls, tools, "read a") == [("read", {"path": "a"}), *calls[1:]]
+    assert grounded("no calls", tools, "read a") == "no calls"

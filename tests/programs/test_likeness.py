@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from programs.likeness import hint, likely, likenesses
+from programs.likeness import hint, likenesses
 from programs.transcript import Tool
 
 
@@ -46,13 +46,6 @@ def test_the_hint_names_the_best_first_with_the_intents_own_words() -> None:
     assert hint("the areas of some circles", TOOLS) == "circle_area (areas, circles)"
     both = hint("the area of a circle around that place", TOOLS)
     assert both.startswith("circle_area (area, circle), findPlace (place")
-
-
-def test_a_part_has_its_own_hint() -> None:
-    intent = "area of a circle and places in Rome, and sing"
-    assert likely(intent, TOOLS, "places in Rome") == "Of this, now only: places in Rome\nLike it: findPlace (places)"
-    assert likely(intent, TOOLS, "sing").endswith("Like it: none")
-    assert likely("places in Rome", TOOLS) == "Like it: findPlace (places)"
 
 
 def test_a_number_in_both_makes_no_tool_like_an_intent() -> None:

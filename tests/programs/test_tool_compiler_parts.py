@@ -39,7 +39,7 @@ class Model:
     def __call__(self, body: dict[str, Any]) -> Reply:
         if splits(body):
             return Reply([self.parts])
-        asked = only if (only := part(body)) else body["messages"][-1]["content"]
+        asked = wanted(body)
         return Reply([json.dumps({"tool_calls": [call(city) for city in CITIES if city in asked]})])
 
 
@@ -52,10 +52,11 @@ def schema(body: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def part(body: dict[str, Any]) -> str | None:
-    """The part that is asked for, where it is not the whole intent."""
-    found = re.search(r"Of this, now only: (.*)", body["messages"][-1]["content"])
-    return found and found[1]
+def wanted(body: dict[str, Any]) -> str:
+    """What the compiler is told is wanted."""
+    found = re.search(r"Wanted: (.*)", body["messages"][-1]["content"])
+    assert found
+    return found[1]
 
 
 @pytest.fixture
@@ -74,9 +75,9 @@ async def test_each_part_is_asked_for_and_gets_a_call(scripted: tuple[ScriptedBa
     assert [json.loads(made.arguments) for made in done.calls] == [{"city": "Rome"}, {"city": "Oslo"}]
     first, *others = (request.body for request in backend.calls)
     assert first["messages"][-1] == {"role": "user", "content": "the weather in Rome and in Oslo"}
-    assert [part(body) for body in others] == ["weather in Rome", "weather in Oslo"]
+    assert [wanted(body) for body in others] == ["weather in Rome", "weather in Oslo"]
     for body in others:
-        assert "Wanted: the weather in Rome and in Oslo" in body["messages"][-1]["content"]
+        assert "This is a part of: the weather in Rome and in Oslo" in body["messages"][-1]["content"]
         fits = jsonschema.Draft202012Validator(schema(body)).is_valid
         assert [fits({"tool_calls": [call("Rome")] * n}) for n in range(3)] == [False, True, False]
 
