@@ -1,14 +1,14 @@
 """Optional arguments that nobody has spoken of, and that small models fill in all the same.
 
 A free text or a number is made up if neither it nor its argument's name is in what was said; and so is the second use
-of a text that was said once. A flag, a choice or a date may follow from what was said without being a word of it, and
-what a tool requires has to be there: they stay.
+of a text that was said once. A flag, a choice, a code or a date may follow from what was said without being a word of
+it, a number may be reckoned from those that were said, and what a tool requires has to be there: they stay.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from programs.coercion import resolved
@@ -18,6 +18,9 @@ from programs.transcript import Tool
 
 # With other keywords, what is optional in one place may be needed in another.
 _PLAIN = {"$schema", "$defs", "additionalProperties", "definitions", "description", "properties", "required", "title"}
+_CODE = 3  # characters of "de" for German, "USD" for dollars
+_MOST = 20  # numbers that are reckoned with
+_UNITS = (7, 12, 24, 60, 3600)  # how many of the smaller are in the larger
 _NUMBER = re.compile(r"\d(?:[\d.,]*\d)?")
 _SPELLED = frozenset(
     re.findall(
@@ -54,7 +57,7 @@ def spoken_of(arguments: dict[str, Any], schema: Mapping[str, Any], said: str) -
     if not isinstance(properties, Mapping):
         return arguments
     optional = [name for name in properties if name not in (whole.get("required") or ())]
-    words, numbers = stems(said), set(map(_significant, _NUMBER.findall(said)))
+    words, numbers = stems(said), set(map(_significant, map(str, _reckoned(said))))
     spelled = not _SPELLED.isdisjoint(said.lower().split())
 
     def named(name: str) -> bool:
@@ -70,7 +73,7 @@ def spoken_of(arguments: dict[str, Any], schema: Mapping[str, Any], said: str) -
                 return not spelled and _significant(str(value)) not in numbers
             case str():
                 mine = stems(value)
-                return bool(mine) and not _share(mine, words)
+                return len(value) > _CODE and bool(mine) and not _share(mine, words)
             case [*items] if items:
                 inner = schema.get("items") if isinstance(schema, Mapping) else None
                 return all(made_up(item, inner) for item in items)
@@ -101,6 +104,15 @@ def _share(these: set[str], those: set[str]) -> bool:
         for one in these
         for other in those
     )
+
+
+def _reckoned(said: str) -> Iterator[float]:
+    """The numbers that were said, and what follows from them: lines 100 to 150 are 50 or 51, 2 hours 120 minutes."""
+    numbers = [float(number.replace(",", "")) for number in _NUMBER.findall(said) if number.count(".") < 2][:_MOST]
+    for one in numbers:
+        yield from (one, one - 1, one + 1, *(one * many for many in _UNITS))
+        for other in numbers:
+            yield from (one + other, one - other, one - other + 1, one * other)
 
 
 def _significant(number: str) -> str:

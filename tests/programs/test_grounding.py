@@ -36,6 +36,11 @@ def test_what_was_made_up_is_left_out(said: str, argument: dict[str, Any], value
     [
         ("read the first 50 lines of a.py", INTEGER, 50),
         ("read fifty lines of a.py", INTEGER, 50),
+        ("read lines 100 to 150 of a.py", INTEGER, 51),
+        ("read lines 100 to 150 of a.py", INTEGER, 99),
+        ("wait 2 hours for a.py", INTEGER, 120),
+        ("wait 5 seconds for a.py", INTEGER, 5000),
+        ("translate a.py to German", TEXT, "de"),
         ("a loan at 4.5% in a.py", NUMBER, 0.045),
         ("search a.py for 12,000", NUMBER, 12000),
         ("search the Python files beside a.py", TEXT, "*.py"),
