@@ -15,6 +15,7 @@ from evals.performance.processes import running, tree_memory
 RANTS = Path(sys.executable).with_name("rants")
 
 
+@pytest.mark.slow
 def test_the_gateway_benchmark_measures_real_servers_and_prints_its_table(tmp_path: Path) -> None:
     few = ["--requests", "20", "--rounds", "1", "--sample", "4", "--no-litellm"]
     others = {name: value for name, value in os.environ.items() if not name.startswith("RANTS_")}
@@ -30,6 +31,7 @@ def test_the_gateway_benchmark_measures_real_servers_and_prints_its_table(tmp_pa
     assert list(tmp_path.iterdir()) == []  # RANTS ran in a folder of its own
 
 
+@pytest.mark.slow
 def test_the_loop_benchmark_has_every_peer_play_its_plans_and_prints_its_table() -> None:
     few = ["--rounds", "1", "--calls", "5", "--context", "100000", "--sessions", "3", "--no-rlms"]
     ended = subprocess.run([RANTS, "bench", "loop", *few], capture_output=True, text=True, check=False)
