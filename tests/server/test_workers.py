@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -28,7 +29,12 @@ def server(tmp_path: Path, backend: ScriptedBackend) -> Iterator[InstalledServer
 
 def workers(server: InstalledServer) -> list[int]:
     """The processes that serve."""
-    return [pid for pid in processes_below(server.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = []
+    for pid in processes_below(server.pid):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 @pytest.mark.slow
