@@ -47,6 +47,10 @@ def bound(**ids: str | None) -> Iterator[None]:
         _ids.reset(token)
 
 
+_AS_THE_ROOT = {"handlers": [], "level": "NOTSET", "propagate": True}
+"""For loggers that were given handlers of their own before, as uvicorn gives its own."""
+
+
 def config(settings: ObservabilitySettings, level: str) -> dict[str, Any]:
     """The configuration of all loggers, for `logging.config.dictConfig` or uvicorn's `log_config`.
 
@@ -61,6 +65,10 @@ def config(settings: ObservabilitySettings, level: str) -> dict[str, Any]:
         "formatters": {"lines": {"()": form, "content": settings.content}},
         "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "lines"}},
         "root": {"handlers": ["lines"], "level": level.upper()},
+        # Whatever was configured before: uvicorn by itself has handlers of its own.
+        "loggers": {
+            name: {"handlers": [], "level": "NOTSET", "propagate": True} for name in ("uvicorn", "uvicorn.error")
+        },
     }
 
 

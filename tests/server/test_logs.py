@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
+import uvicorn.config
 
 from server.logs import JSONLines, TextLines, bind, bound, config
 from server.settings import ObservabilitySettings
@@ -97,6 +98,7 @@ def test_every_logger_writes_in_the_same_form(
     root = logging.getLogger()
     before = root.handlers[:], root.level
     try:
+        logging.config.dictConfig(uvicorn.config.LOGGING_CONFIG)
         logging.config.dictConfig(config(ObservabilitySettings(logs=logs), "info"))
         for handler in root.handlers:
             assert isinstance(handler, logging.StreamHandler)
