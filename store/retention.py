@@ -6,8 +6,9 @@ import peewee as pw
 
 from store import jobs
 from store.database import Database
+from store.keys import DAY
 from store.statements import Statement, given, rows
-from store.tables import audit, run
+from store.tables import audit, daily, run
 
 BATCH = 50
 """Runs that are removed at once: so many that it gets on, so few that others can write in between."""
@@ -19,6 +20,7 @@ _OLD = Statement(
     .limit(pw.SQL(str(BATCH)))
 )
 _DROP_AUDITS = Statement(audit.delete().where(audit.at < given("before")))
+_DROP_DAYS = Statement(daily.delete().where(daily.day < given("day")))
 
 
 def expire(db: Database, before: float) -> bool:
@@ -30,4 +32,5 @@ def expire(db: Database, before: float) -> bool:
     if len(old) == BATCH:
         return True
     rows(db, _DROP_AUDITS, values)
+    rows(db, _DROP_DAYS, {"day": int(before // DAY)})
     return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from programs.tools import Execution
-from store import StateSettings, Store
+from store import DAY, StateSettings, Store
 from store.retention import BATCH
 from tests.store.samples import a_run, count, finished, look, said
 
@@ -29,3 +29,10 @@ async def test_nothing_is_left_but_what_it_cost(store: Store, settings: StateSet
     assert await store.expire(9e9) is False
     assert count(settings) == {"message": 0, "prefix": 0, "session": 0, "run": 0, "usage": BATCH + 1}
     assert look(settings, "SELECT run FROM audit") == []
+
+
+async def test_what_was_spent_on_a_day_is_forgotten_after_it(store: Store, settings: StateSettings) -> None:
+    for day in (10, 12):
+        await store.take_call("ada", "key", day * DAY + 5.0, calls=9, tokens=None)
+    await store.expire(11.5 * DAY)
+    assert look(settings, "SELECT day FROM daily") == [(12,)]
