@@ -268,17 +268,17 @@ class Runs:
     async def _drive(self, run: LiveRun, session: Session, sampling: Sampling, recorded: Sequence[Trajectory]) -> None:
         bind(tenant=run.asked.tenant, run=run.asked.id, session=run.session)
         started = time.perf_counter()
-        journal = Journal(self._store, run.asked, len(recorded), begun=run.session is not None) if run.kept else None
-        run.journal = journal
+        if run.kept:
+            run.journal = Journal(self._store, run.asked, len(recorded), begun=run.session is not None)
         try:
-            done = await self._outcome(run, session, sampling, recorded, journal)
+            done = await self._outcome(run, session, sampling, recorded)
         finally:
             run.over = True
         try:
             await asyncio.gather(*run.audits)
             over = time.perf_counter()
             await self._admission.rates.settle(run.charge, done.usage.prompt + done.usage.completion)
-            await self._write_down(run, done, over - started, journal)
+            await self._write_down(run, done, over - started)
             self._metrics.wrote(time.perf_counter() - over)
         except Exception as error:
             # The client must not believe in an answer that is not there tomorrow.
@@ -297,7 +297,6 @@ class Runs:
         session: Session,
         sampling: Sampling,
         recorded: Sequence[Trajectory],
-        journal: Journal | None,
     ) -> RunDone:
         """Run the loop to its end, whatever that is. Nobody sees an event before all before it are written down."""
         timeout = self._timeout
@@ -317,10 +316,10 @@ class Runs:
                     async with aclosing(events):
                         async for event in events:
                             if isinstance(event, RunDone):
-                                if journal is not None:
-                                    await journal.written()
+                                if run.journal is not None:
+                                    await run.journal.written()
                                 return event
-                            await _take(run, event, journal)
+                            await _take(run, event)
             raise AssertionError("a run ended without saying how")
         except asyncio.CancelledError:
             return RunDone("cancelled", _text(run.events), run.usage)
@@ -335,7 +334,7 @@ class Runs:
                 logger.exception("a bug in run %s", run.asked.id)
             return _failed(run, error)
 
-    async def _write_down(self, run: LiveRun, done: RunDone, seconds: float, journal: Journal | None) -> None:
+    async def _write_down(self, run: LiveRun, done: RunDone, seconds: float) -> None:
         steps = [event for event in run.events if isinstance(event, Stepped)]
         asked = run.asked
         finished = Finished(
@@ -349,6 +348,7 @@ class Runs:
         if run.place.since is None and run.session is None:
             return  # it never began
         self._memory.keep(asked.tenant, finished.output)
+        journal = run.journal
         if journal is None:
             await self._store.spent(asked.tenant, asked.id, finished)
             return
@@ -384,18 +384,18 @@ def _heartbeats(run: LiveRun, seconds: float) -> Iterator[None]:
             timer.cancel()
 
 
-async def _take(run: LiveRun, event: Event, journal: Journal | None) -> None:
+async def _take(run: LiveRun, event: Event) -> None:
     """One event of the loop: counted, charged, written down, and shown to whoever follows."""
     run.meter.happened(event)
     if isinstance(event, Trajectory):
         run.usage += event.usage
-        if journal is not None:
-            journal.add(event)
+        if run.journal is not None:
+            run.journal.add(event)
     if isinstance(event, Exploration | Measured):
         return
     # Nobody sees an event, and no tool is executed, before all that came before is written down.
-    if journal is not None:
-        await journal.written()
+    if run.journal is not None:
+        await run.journal.written()
     if not isinstance(event, Trajectory) or event.session == run.asked.id:
         run.append(event)
 

@@ -40,8 +40,9 @@ def tools(
 ) -> None:
     """See how often the tool compiler calls what is right, beside the same model's own function calling."""
     from evals.tools import tools
+    from server.settings import Settings
 
-    settings = _settings()
+    settings = Settings.load()
     run = tools(
         cases,
         _models(settings, model),
@@ -71,8 +72,9 @@ def optimise(
 ) -> None:
     """Find more demonstrations for the tool compiler, in the development half of the cases."""
     from evals.tools import optimise
+    from server.settings import Settings
 
-    settings = _settings()
+    settings = Settings.load()
     models = _models(settings, model)
     found = optimise(cases, models, settings.resilience, out=out, seed=seed, count=count, demonstrations=demonstrations)
     print(f"{out}: {found} more. Try them: rants eval tools --half held-out --program {out} --cases {cases}")
@@ -84,9 +86,3 @@ def _models(settings: Settings, model: str | None) -> ModelsSettings:
         return settings.models
     entry = {"model": model, "parameters": {"temperature": 0}}
     return type(settings.models).model_validate({"generator": entry})
-
-
-def _settings() -> Settings:
-    from server.settings import Settings
-
-    return Settings.load()
