@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
@@ -20,6 +22,7 @@ from programs.backends.failures import said, translate
 from programs.backends.fallbacks import Fallbacks
 from programs.backends.guarded import Guarded
 from programs.backends.lm import BackendLM
+from programs.errors import ConfigurationError
 from programs.settings import ModelSettings, ModelsSettings, ResilienceSettings
 
 __all__ = ["ROLES", "AsyncEngine", "Backends", "Health", "Role", "calling", "listening", "run_sync", "translate"]
@@ -86,6 +89,17 @@ class Backends:
         backends._backends = {}
         backends._lms = {"generator": generator, **others}  # type: ignore[dict-item]
         return backends
+
+    def through(self, around: Callable[[AsyncEngine], AsyncEngine]) -> Self:
+        """The same models, each call seen through an engine that `around` puts around theirs; close the first alone."""
+        seen = copy(self)
+        wrapped: dict[int, dspy.LM] = {}
+        for lm in self._lms.values():
+            if not isinstance(lm, BackendLM):
+                raise ConfigurationError(f"{lm.model} is no backend of a configuration, and cannot be looked into")
+            wrapped[id(lm)] = wrapped.get(id(lm)) or BackendLM(lm.model, around(lm.backend))
+        seen._lms = {role: wrapped[id(lm)] for role, lm in self._lms.items()}
+        return seen
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Connections and weights are shared by the copies of a program that optimisers make."""

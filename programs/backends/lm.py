@@ -20,6 +20,7 @@ class BackendLM(dspy.LM):  # type: ignore[misc]
     """
 
     def __init__(self, model: str, engine: AsyncEngine) -> None:
+        self.backend = engine
         super().__init__(model, engine=Engine(engine), async_engine=engine, cache=False, num_retries=0)
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
