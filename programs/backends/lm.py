@@ -20,8 +20,13 @@ class BackendLM(dspy.LM):  # type: ignore[misc]
     """
 
     def __init__(self, model: str, engine: AsyncEngine) -> None:
-        self.backend = engine
         super().__init__(model, engine=Engine(engine), async_engine=engine, cache=False, num_retries=0)
+
+    @property
+    def backend(self) -> AsyncEngine:
+        """The engine that it calls."""
+        engine: AsyncEngine = self._async_engine_spec
+        return engine
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """See `dspy.LM`: for a `Request` one `dspy.lm15.Response`.
