@@ -53,6 +53,12 @@ def listening(listener: Listener) -> Generator[None]:
         _listener.reset(token)
 
 
+def told(event: StreamEvent) -> bool:
+    """Tell an event to whoever is `listening`; whether that is enough, and the reply ends there."""
+    listener = _listener.get()
+    return listener is not None and listener(event)
+
+
 def is_heard() -> bool:
     """Whether somebody is `listening`."""
     return _listener.get() is not None
@@ -106,14 +112,13 @@ class AsyncEngine(ABC):
 
     async def complete(self, request: Request) -> Response:
         """The whole reply. What is cancelled here is cancelled at the backend."""
-        listener = _listener.get()
         text: list[str] = []
         thinking: list[str] = []
         calls = Calls()
         start, end = StreamStartEvent(), StreamEndEvent(finish_reason="stop")
         async with aclosing(self.stream(request)) as events:
             async for event in events:
-                enough = listener is not None and listener(event)
+                enough = told(event)
                 match event:
                     case StreamDeltaEvent(delta=TextDelta(text=piece)):
                         text.append(piece)
