@@ -59,6 +59,11 @@ class _Metered(Around):
         self._meter.begin()
         with calling(within=math.inf, lost=lost):
             response = await self.engine.complete(request)
-        estimated = Usage(prompt=size, completion=estimate_tokens(text_of(response)), estimated=True)
-        self._meter.spend(usage_of(response) or estimated)
+        self._meter.spend(cost(request, response))
         return response
+
+
+def cost(request: Request, response: Response) -> Usage:
+    """What a call has cost: as the backend told it, else about."""
+    told = usage_of(response)
+    return told or Usage(prompt=size_of(request), completion=estimate_tokens(text_of(response)), estimated=True)
