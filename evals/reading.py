@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from evals import ledger
 from evals.results import Cell, Result
 from programs.errors import ConfigurationError
 
@@ -16,19 +15,13 @@ def read(folder: Path) -> list[Result]:
     Raises:
         ConfigurationError: it has none, or something else.
     """
-    path = folder / "results.jsonl"
+    path = folder / ledger.FILE
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        # A run that is under way may have written a part of a line.
+        results, _ = ledger.read(path, Result, mend="name another folder")
+    except OSError as error:
         raise ConfigurationError(f"cannot read {path}: name the --out folder of a `rants eval`") from error
-    found: dict[Cell, Result] = {}
-    # A run that is under way may have written a part of a line.
-    for number, line in enumerate(text[: text.rfind("\n") + 1].split("\n")[:-1], 1):
-        try:
-            result = Result.model_validate_json(line)
-        except ValidationError as error:
-            raise ConfigurationError(f"{path}, line {number} is no result: name another folder") from error
-        found[result.cell] = result
+    found: dict[Cell, Result] = {result.cell: result for result in results}
     if not found:
         raise ConfigurationError(f"{path} has no results yet: run the evaluation first")
     return list(found.values())
