@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from evals.benchmarks.benchmark import Benchmark
+from evals.benchmarks.code import CODE
 from evals.benchmarks.s_niah import S_NIAH, S_NIAH_8
 
-BENCHMARKS: Mapping[str, Benchmark] = {benchmark.name: benchmark for benchmark in (S_NIAH, S_NIAH_8)}
+BENCHMARKS: Mapping[str, Benchmark] = {benchmark.name: benchmark for benchmark in (S_NIAH, S_NIAH_8, CODE)}
 
 __all__ = ["BENCHMARKS", "Benchmark"]
