@@ -7,8 +7,10 @@ models included; the task it makes by itself, so that question data must be ther
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from evals.measuring import Measured, Setup, measure
@@ -34,7 +36,7 @@ async def on_cluster(cells: Sequence[Cell], setup: Setup, keep: Callable[[Measur
     here = {"include_dashboard": False} if address == "local" else {}
     try:
         await asyncio.to_thread(ray.init, address, log_to_driver=False, logging_level="error", **here)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # which is what it raises where a node does not start
         raise ConfigurationError(f"--ray: there is no cluster at {address}: {error}") from error
     task = ray.remote(num_cpus=1)(_measured)
     shared = ray.put(setup)
@@ -64,7 +66,7 @@ def _ray() -> Any:
     return ray
 
 
-class _Worker:
+class Worker:
     """What a worker's process keeps between cells: its event loop, and the models of the last one."""
 
     def __init__(self) -> None:
@@ -72,27 +74,37 @@ class _Worker:
         self._model: str | None = None
         self._backends: Backends | None = None
 
-    def measure(self, cell: Cell, setup: Setup) -> Measured:
-        """See `evals.measuring.measure`."""
-        return self._runner.run(self._measure(cell, setup))
+    def measured(self, cell: Cell, setup: Setup) -> Measured | str:
+        """What was measured; or in words why nothing can be, for an error of ours is not made again from its words."""
+        try:
+            return self._runner.run(self._measure(cell, setup))
+        except RantsError as error:
+            return str(error)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._runner.run(self._let_go())
+        self._runner.close()
 
     async def _measure(self, cell: Cell, setup: Setup) -> Measured:
         if self._backends is None or self._model != cell.model:
-            if self._backends is not None:
-                await self._backends.aclose()
-            self._backends, self._model = None, cell.model
-            self._backends = await setup.opened(cell.model)
+            await self._let_go()
+            self._backends, self._model = await setup.opened(cell.model), cell.model
         return await measure(cell, setup, self._backends)
 
+    async def _let_go(self) -> None:
+        backends, self._backends = self._backends, None
+        if backends is not None:
+            await backends.aclose()
 
-_worker: list[_Worker] = []
+
+@cache
+def _worker() -> Worker:
+    """The one of this process."""
+    worker = Worker()
+    atexit.register(worker.close)
+    return worker
 
 
 def _measured(cell: Cell, setup: Setup) -> Measured | str:
-    """What a worker does, or in words why it cannot. Our errors take more than words to make, as unpickling would."""
-    if not _worker:
-        _worker.append(_Worker())
-    try:
-        return _worker[0].measure(cell, setup)
-    except RantsError as error:
-        return str(error)
+    return _worker().measured(cell, setup)

@@ -77,15 +77,13 @@ def _settle(path: Path, setup: Setup) -> None:
             known = dict(theirs["models"])
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(f"{path} is not what an evaluation has written: choose another --out") from error
-        alike = {**ours, "models": {**known, **ours["models"]}}
-        if differences := [*_differences(theirs | {"models": known}, alike)]:
+        # Models that are new are no difference.
+        ours["models"] = {**known, **ours["models"]}
+        if differences := [*_differences({**theirs, "models": {**ours["models"], **known}}, ours)]:
             raise ConfigurationError(
                 f"the results in {path.parent} were measured otherwise: {'; '.join(differences)}. Choose another "
                 "--out, or measure as there"
             )
-        ours = alike
-        # Those that were known have their place.
-        ours["models"] = {**known, **ours["models"]}
     path.write_text(json.dumps(ours, indent=2) + "\n", "utf-8")
 
 

@@ -4,40 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+from typer.testing import Result as Done
 
 from evals.benchmarks import BENCHMARKS
 from evals.lengths import read_lengths
+from evals.measuring import slug
 from evals.reading import read
 from evals.results import Cell, Result
 from evals.run import evaluate, grid
 from evals.scripted import Reply, ScriptedBackend, usage
-from evals.strategies import STRATEGIES
 from programs.errors import BackendUnavailable, ConfigurationError
 from programs.settings import BudgetSettings, ModelSettings, ModelsSettings, ResilienceSettings
+from server.cli import app
 from server.commands.benchmarks import NAMES
 from tests.support import command, eventually
 
 NEEDLE = re.compile(r"\b\d{7}\b")
 IMPATIENT = ResilienceSettings(max_retries=0)
 TOKENS = 1_000
+DEFAULT = ["flat", "truncation", "bm25", "direct", "explore-1"]
 
 
 def finds(body: dict[str, Any]) -> Reply:
     """Plays a model that reads well, and as a root LM has itself shown the best passage."""
-    asked = body["messages"][-1]["content"]
-    if found := NEEDLE.findall(asked):
-        return Reply([f"It is {found[0]}."], usage=usage(300, 5, cached=200))
-    return Reply(["```python\nSUBMIT(llm_query(search(question, 1)))\n```"], usage=usage(100, 20))
+    asked = body["messages"]
+    if "SUBMIT(" in str(asked):
+        return Reply(["```python\nSUBMIT(llm_query(search(question, 1)))\n```"], usage=usage(100, 20))
+    (found,) = NEEDLE.findall(asked[-1]["content"])
+    return Reply([f"It is {found}."], usage=usage(300, 5, cached=200))
 
 
 def models(backend: ScriptedBackend, **entry: Any) -> dict[str, ModelsSettings]:
@@ -166,24 +170,24 @@ async def test_a_run_that_was_interrupted_goes_on_and_repeats_no_call(tmp_path: 
     ]
 
 
-async def test_a_server_that_goes_away_ends_the_run_and_fails_no_cell(tmp_path: Path) -> None:
-    def script(body: dict[str, Any]) -> Reply:
-        return finds(body) if len(backend.calls) == 1 else Reply(fault="drop")
-
-    with ScriptedBackend(script) as backend:
-        with pytest.raises(BackendUnavailable):
-            async with asyncio.timeout(20):
-                running = asyncio.create_task(run(tmp_path, models(backend), ["flat"], seeds=range(4)))
-                await asyncio.to_thread(eventually, lambda: len(backend.calls) > 0)
-                with backend.away():
-                    await running
-        assert [result.failure for result in read(tmp_path)] == [None]
+async def test_a_server_that_is_gone_ends_the_run_and_fails_no_cell(tmp_path: Path) -> None:
+    with ScriptedBackend(finds) as backend:
         with backend.away(), pytest.raises(BackendUnavailable):
-            await run(tmp_path, models(backend), ["flat"], seeds=range(4))
-        backend.script = lambda body: Reply(status=503, error={"message": "busy"})
-        failed = await run(tmp_path, models(backend), ["flat"], seeds=range(8))
-    assert [result.failure for result in failed] == [None] + ["BackendUnavailable"] * 7
-    assert all("busy" in (result.said or "") for result in failed[1:]), "a breaker has answered for the backend"
+            await run(tmp_path, models(backend), ["flat"])
+
+        backend.script = lambda body: Reply(fault="hang") if len(backend.calls) == 2 else finds(body)
+        running = asyncio.create_task(run(tmp_path, models(backend), ["flat"]))
+        await asyncio.to_thread(eventually, lambda: len(backend.calls) == 2)
+        with backend.away(), pytest.raises(BackendUnavailable):
+            await running
+    assert [result.failure for result in read(tmp_path)] == [None]
+
+
+async def test_a_call_that_is_refused_fails_its_cell_and_no_breaker_answers_for_the_others(tmp_path: Path) -> None:
+    with ScriptedBackend(lambda body: Reply(status=503, error={"message": "busy"})) as backend:
+        failed = await run(tmp_path, models(backend), ["flat"], seeds=range(7))
+    assert [result.failure for result in failed] == ["BackendUnavailable"] * 7
+    assert all("busy" in (result.said or "") for result in failed)
 
 
 async def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
@@ -233,8 +237,8 @@ async def test_unknown_names_are_told_with_those_that_there_are(tmp_path: Path) 
         await run(tmp_path, {}, ["flat"], data=tmp_path / "nothing")
 
 
-def rants(*arguments: str, folder: Path, backend: ScriptedBackend) -> subprocess.CompletedProcess[str]:
-    return command("eval", *arguments, folder=folder, environment=environment(backend))
+def rants(*arguments: str) -> Done:
+    return CliRunner().invoke(app, ["eval", *arguments])
 
 
 def environment(backend: ScriptedBackend) -> dict[str, str]:
@@ -245,60 +249,67 @@ def environment(backend: ScriptedBackend) -> dict[str, str]:
     }
 
 
-def test_the_command_measures_and_tells_and_two_runs_are_compared(tmp_path: Path) -> None:
+def test_the_command_measures_and_tells_and_two_runs_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_variables: None
+) -> None:
     few = ("--lengths", "1k", "--count", "1")
+    monkeypatch.chdir(tmp_path)
     with ScriptedBackend(finds) as backend:
-        done = rants("s-niah", *few, "--seconds", "60", folder=tmp_path, backend=backend)
+        done = command("eval", "s-niah", *few, folder=tmp_path, environment=environment(backend))
         assert done.returncode == 0, done.stderr
-        other = rants("s-niah", *few, "--strategies", "flat", "--out", "other", folder=tmp_path, backend=backend)
-        assert other.returncode == 0, other.stderr
-        compared = rants("compare", "var/evals/s-niah", "other", folder=tmp_path, backend=backend)
-        unknown = rants("s-niah", "--strategies", "up", folder=tmp_path, backend=backend)
-        wrong = rants("s-niah", "--lengths", "8kb", folder=tmp_path, backend=backend)
-    assert [result.cell.strategy for result in read(tmp_path / "var/evals/s-niah")] == [
-        "flat",
-        "truncation",
-        "bm25",
-        "direct",
-        "explore-1",
-    ]
-    assert all(name in done.stdout for name in STRATEGIES if name in "flat truncation bm25 direct explore-1")
+        for name, value in environment(backend).items():
+            monkeypatch.setenv(name, value)
+        there = len(backend.calls)
+        other = rants("s-niah", *few, "--strategies", "flat", "--out", "other", "--seconds", "60")
+        assert len(backend.calls) == there + 1
+        assert other.exit_code == 0, other.output
+    assert [result.cell.strategy for result in read(Path("var/evals/s-niah"))] == DEFAULT
+    assert all(name in done.stdout for name in DEFAULT)
     assert "The report: var/evals/s-niah/report.html" in done.stdout
-    assert "explore-1" in (tmp_path / "var/evals/s-niah/report.html").read_text()
+    assert "explore-1" in Path("var/evals/s-niah/report.html").read_text()
     assert "score 100.0" in done.stderr
-    assert "flat" in compared.stdout
-    assert (unknown.returncode, "no such strategy: up. There is flat" in unknown.stderr) == (1, True)
-    assert (wrong.returncode, "'8kb' is no length" in wrong.stderr) == (2, True)
+    assert json.loads(Path("other/settings.json").read_text())["budget"]["seconds"] == 60
+    compared = rants("compare", "var/evals/s-niah", "other")
+    assert compared.exit_code == 0
+    assert "tokens b/a" in compared.stdout
 
 
-def test_the_command_can_be_interrupted_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_what_the_command_cannot_do_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_variables: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "no such strategy: up. There is flat" in str(rants("s-niah", "--strategies", "up").exception)
+    assert "'8kb' is no length" in rants("s-niah", "--lengths", "8kb").output
+    same = ("--model", "a/small.gguf", "--model", "b/small.gguf")
+    assert "two are called small.gguf" in str(rants("s-niah", *same).exception)
+    assert "name the --out folder" in str(rants("compare", "a", "b").exception)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_command_can_be_interrupted_and_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_variables: None
+) -> None:
     def script(body: dict[str, Any]) -> Reply:
-        return finds(body) if len(backend.calls) == 1 else Reply(fault="hang")
+        if len(backend.calls) == 1:
+            return finds(body)
+        os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C does
+        return Reply(fault="hang")
 
+    monkeypatch.chdir(tmp_path)
     with ScriptedBackend(script) as backend:
+        for name, value in environment(backend).items():
+            monkeypatch.setenv(name, value)
         asked = ["s-niah", "--lengths", "1k", "--count", "2", "--strategies", "flat"]
-        started = subprocess.Popen(
-            [Path(sys.executable).with_name("rants"), "eval", *asked],
-            cwd=tmp_path,
-            env=environment(backend),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        eventually(lambda: len(backend.calls) == 2 or started.poll() is not None, within=60)
-        started.send_signal(signal.SIGINT)
-        _, told = started.communicate(timeout=60)
-        assert started.returncode == 130
-        assert "Interrupted. What is done is in var/evals/s-niah; the same command goes on from there." in told
-        assert "Traceback" not in told
+        done = rants(*asked)
+        assert done.exit_code == 130
+        assert "Interrupted. What is done is in var/evals/s-niah; the same command goes on from there." in done.stderr
         backend.script = finds
-        assert rants(*asked, folder=tmp_path, backend=backend).returncode == 0
+        assert rants(*asked).exit_code == 0
         assert len(backend.calls) == 3
-    assert [result.cell.seed for result in read(tmp_path / "var/evals/s-niah")] == [1000, 1001]
+    assert [result.cell.seed for result in read(Path("var/evals/s-niah"))] == [1000, 1001]
 
 
-def test_a_cell_is_what_its_trace_is_called(tmp_path: Path) -> None:
-    from evals.measuring import slug
-
+def test_a_cell_is_what_its_trace_is_called() -> None:
     cell = Cell(benchmark="s-niah", tokens=8, strategy="flat", model="org/name: a", seed=1)
     names = {
         slug(cell),
