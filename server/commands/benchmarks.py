@@ -25,7 +25,8 @@ NAMES: Mapping[str, str] = {
 def add_to(app: typer.Typer) -> None:
     """A command for each benchmark."""
     for name, what in NAMES.items():
-        app.command(name, help=f"{what} Measures strategies over lengths; a run goes on from its folder.")(_of(name))
+        whole = f"{what} Measures strategies over lengths; a run goes on from its folder."
+        app.command(name, help=whole, short_help=what)(_of(name))
 
 
 def _of(name: str) -> Any:
