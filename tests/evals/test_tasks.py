@@ -247,7 +247,8 @@ def test_a_seed_makes_one_task_and_seeds_make_different_ones(make: Callable[[int
 
 
 def test_a_comparison_may_end_in_each_of_three_ways() -> None:
-    answers = {labels.make(seed, 60, "compare").answer for seed in range(30)}
+    instances = made_up(1, 1000)
+    answers = {labels.make(seed, 30, "compare", instances).answer for seed in range(60)}
     assert answers == {"more common", "less common", "equally frequent"}
 
 
