@@ -15,15 +15,27 @@ from typing import Any
 
 import dspy
 import pytest
-from dspy.lm15 import Message, Request, StreamDeltaEvent, TextDelta
+from dspy.lm15 import (
+    Message,
+    Request,
+    Response,
+    StreamDeltaEvent,
+    TextDelta,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    Usage,
+)
 
 from evals.caching import Cache
+from evals.replies import read, written
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
 from evals.strategies import STRATEGIES
 from evals.strategies.answering import Answered, answered
 from evals.tasks import Task
 from programs import Backends
 from programs.backends import listening
+from programs.backends.lm import BackendLM
 from programs.errors import ConfigurationError
 from programs.settings import BudgetSettings
 from tests.evals.strategies import FILLER, TASK, backends, dspy_writes, explores, rlms_writes
@@ -127,6 +139,33 @@ async def test_the_same_request_made_twice_keeps_its_two_replies(tmp_path: Path)
             assert await asked(models, "How many?", cache, times=3) == ["0", "1", "2"]
             assert await asked(models, "How much?", cache) == ["3"]
             assert await asked(models, "How many?", cache, "another cell") == ["4"]
+
+
+def test_a_reply_is_read_as_it_was_written() -> None:
+    parts = (
+        ThinkingPart(text="hm"),
+        TextPart(text="ç\n"),
+        ToolCallPart(id="call_1", name="edit", input={"path": "a", "lines": [1, 2]}),
+    )
+    message = Message(role="assistant", parts=parts)
+    for tokens in (Usage(), Usage(input_tokens=3, output_tokens=1, total_tokens=4, cache_read_tokens=2)):
+        reply = Response(id="r", model="m", message=message, finish_reason="tool_call", usage=tokens)
+        assert read(written(reply)) == reply
+
+
+async def test_a_kept_reply_is_streamed(tmp_path: Path) -> None:
+    request = Request(model="scripted", messages=(Message.user("Who?"),))
+    with ScriptedBackend(in_turn(Reply(["a", "b"], usage=usage(3, 1)))) as server, Cache(tmp_path) as cache:
+        async with backends(server) as models:
+            streams = []
+            for _ in range(2):
+                lm: BackendLM = models.through(cache.cell("c")).lm("generator")
+                streams.append([event async for event in lm.backend.stream(request)])
+                await lm.backend.reach(1)
+    first, second = streams
+    assert first == second
+    assert [event.type for event in first] == ["start", "delta", "end"]
+    assert len(server.calls) == 1
 
 
 async def test_roles_do_not_share_replies(tmp_path: Path) -> None:
