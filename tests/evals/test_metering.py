@@ -13,6 +13,7 @@ from evals.scripted import Reply, ScriptedBackend, in_turn, usage
 from evals.strategies import STRATEGIES
 from evals.strategies.answering import answered
 from programs import RANTS
+from programs.backends import calling
 from programs.events import ModelAnswered
 from programs.rants import session_of
 from programs.settings import BudgetSettings, LoopSettings
@@ -59,14 +60,17 @@ async def test_tokens_are_estimated_where_the_backend_tells_none() -> None:
 
 async def test_a_call_that_failed_is_counted_with_what_it_had_written() -> None:
     meter = Meter()
+    told: list[int] = []
     broken = Reply(["12345678"], fault="cut")
     with ScriptedBackend(in_turn(Reply(status=500), broken, Reply(["x"], usage=usage(3, 1)))) as server:
         async with backends(server) as models:
             lm = models.through(meter.around).lm("generator")
-            for _ in range(2):
-                with pytest.raises(dspy.LMError):
-                    await lm.acall(request("1234" * 10))
+            with calling(within=9, lost=told.append):
+                for _ in range(2):
+                    with pytest.raises(dspy.LMError):
+                        await lm.acall(request("1234" * 10))
             await lm.acall(request("1234"))
+    assert told == [2]  # and whoever else wants to know it
     assert meter.model_calls == 3
     assert meter.usage == Usage(prompt=13, completion=3, estimated=True)
 
