@@ -69,7 +69,7 @@ def test_costs_are_on_logarithmic_axes_beside_the_length_of_the_text() -> None:
         [BOTTOM - third * power for power in (0.0103, 1.2144, 2.1175)], abs=0.2
     )
     once = points(svg.find("polyline[@class='once']"))
-    assert once[0] == (drawn[0][0], pytest.approx(BOTTOM - third * 0.9134, abs=0.1))
+    assert once[0] == pytest.approx((drawn[0][0], BOTTOM - third * 0.9134), abs=0.1)
     assert once[-1][1] == TOP
 
 
@@ -90,6 +90,17 @@ def test_strategies_differ_in_colour_and_marker_and_keep_them() -> None:
     mark = Xml.fromstring(marker(3)).find("g[@class='s3']/path")
     assert mark is not None
     assert mark.attrib["d"] == shapes[3]
+
+
+def test_the_ninth_strategy_does_not_look_like_the_first() -> None:
+    assert str(marker(COLOURS)) == str(marker(0)).replace('"s0"', '"s0 more"')
+
+
+def test_points_of_many_strategies_stay_inside_the_axes() -> None:
+    names = [f"strategy {number}" for number in range(20)]
+    rows = rows_of(result(strategy=name, tokens=tokens) for name in names for tokens in LENGTHS)
+    lines = Xml.fromstring(score_plot(rows, names, "Scores")).findall("g/polyline")
+    assert all(LEFT <= x <= RIGHT for line in lines for x, _ in points(line))
 
 
 def test_plots_are_told_to_who_does_not_see_them() -> None:

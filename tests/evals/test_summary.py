@@ -34,7 +34,7 @@ def shown(table: Table) -> list[list[str]]:
 
 def test_a_row_is_as_worked_out_by_hand() -> None:
     (row,) = rows_of(MIXED)
-    assert (row.tasks, row.score.value, row.floor, row.right) == (5, pytest.approx(0.3), pytest.approx(0.04), 0.2)
+    assert [row.tasks, row.score.value, row.floor, row.right] == pytest.approx([5, 0.3, 0.04, 0.2])
     assert (row.prompt, row.completion, row.model_calls, row.seconds) == (200, 2, 3, 2.0)
     assert row.failures == (("ContextTooLong", 2), ("budget_seconds", 1))
     # The deviation is 0.4472, and 2.7764 standard errors are 0.5553.
