@@ -1,12 +1,12 @@
-"""Reads the results of a folder."""
+"""Reads the results of an evaluation's folder, and leaves it as it is."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from evals.results import Cell, Result
+from evals.ledger import FILE
+from evals.ledger import read as read_file
+from evals.results import Result
 from programs.errors import ConfigurationError
 
 
@@ -16,19 +16,11 @@ def read(folder: Path) -> list[Result]:
     Raises:
         ConfigurationError: it has none, or something else.
     """
-    path = folder / "results.jsonl"
+    path = folder / FILE
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        results, _ = read_file(path, Result, mend="name another folder")
+    except OSError as error:
         raise ConfigurationError(f"cannot read {path}: name the --out folder of a `rants eval`") from error
-    found: dict[Cell, Result] = {}
-    # A run that is under way may have written a part of a line.
-    for number, line in enumerate(text[: text.rfind("\n") + 1].split("\n")[:-1], 1):
-        try:
-            result = Result.model_validate_json(line)
-        except ValidationError as error:
-            raise ConfigurationError(f"{path}, line {number} is no result: name another folder") from error
-        found[result.cell] = result
-    if not found:
+    if not results:
         raise ConfigurationError(f"{path} has no results yet: run the evaluation first")
-    return list(found.values())
+    return [*{result.cell: result for result in results}.values()]

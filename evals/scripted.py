@@ -5,7 +5,8 @@
     assert [call.body["messages"] for call in backend.calls] == ...
 
 A script is any callable from the request's body to a `Reply`: it can look words up, count, or play a model that writes
-code. It runs in the server's own thread, one call at a time. Everything that callers send is recorded.
+code. It runs in the server's own thread, one call at a time unless it is async. Everything that callers send is
+recorded.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Literal, Self
 
-__all__ = ["Call", "Reply", "Script", "ScriptedBackend", "in_turn", "usage"]
+__all__ = ["AsyncScript", "Call", "Reply", "Script", "ScriptedBackend", "in_turn", "usage"]
 
 type Fault = Literal["hang", "drop", "garbage", "cut", "malformed", "error", "endless", "no_done"]
 type Script = Callable[[dict[str, Any]], Reply]
+type AsyncScript = Callable[[dict[str, Any]], Awaitable[Reply]]
 
 _GARBAGE = bytes(range(256)) * 4
 _BETWEEN_WRITES = 0.001  # seconds, so that the kernel does not join what was written apart
@@ -123,8 +125,8 @@ class ScriptedBackend:
         models: what `GET /v1/models` lists.
     """
 
-    def __init__(self, script: Script, *, models: Sequence[str] = ("scripted",)) -> None:
-        self.script = script
+    def __init__(self, script: Script | AsyncScript, *, models: Sequence[str] = ("scripted",)) -> None:
+        self.script: Script | AsyncScript = script
         self.models = models
         self.requests: list[Call] = []
         self.port = 0
@@ -238,7 +240,8 @@ class _Connection(asyncio.Protocol):
             ]
             await self._send(_whole(200, {"object": "list", "data": listed}, {}))
         elif call.path.endswith("/chat/completions"):
-            await self._play(self._backend.script(call.body), call.body)
+            reply = self._backend.script(call.body)
+            await self._play(reply if isinstance(reply, Reply) else await reply, call.body)
         else:
             await self._send(_whole(404, {"error": {"message": f"no such path: {call.path}"}}, {}))
         call.over = True

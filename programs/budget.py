@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from programs.settings import BudgetSettings
 from programs.transcript import Usage
 
 _CONCLUDING_SECONDS = 60.0
+_CLOCK = re.compile(r"(Budget left: \d+ turns?, [\d,]+ model calls), \d+ min\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,11 @@ class Budget:
 
     def _tokens(self) -> int:
         return self.usage.prompt + self.usage.completion + self._reserved
+
+
+def timeless(prompt: str) -> str:
+    """A prompt without the minutes that `Budget.left` has told in it: the same, whenever it is made."""
+    return _CLOCK.sub(r"\1.", prompt)
 
 
 def _stop(what: str, because: str) -> BudgetSpent:

@@ -29,7 +29,7 @@ from programs.tools import Caller
 from programs.tracing import Tracing, costs
 from programs.transcript import FinishReason, Sampling, Session, ToolIntent, Usage, estimate_tokens
 
-_UNKNOWN_WINDOW = 131_072
+UNKNOWN_WINDOW = 131_072
 _UNKNOWN_ROOT_WINDOW = 32_768
 """Tokens that a model is taken to hold where nobody said how many. What is too much for DIRECT is explored instead; for
 a root LM that is shown too much there is no such way back, and it needs little."""
@@ -129,7 +129,7 @@ class Tree:
     def window(self, role: Role) -> int:
         """Tokens of prompt and reply together that the model of `role` can hold."""
         known = self.backends.window(role) if self.backends else None
-        return known or (_UNKNOWN_ROOT_WINDOW if role == "code_interpreter" else _UNKNOWN_WINDOW)
+        return known or (_UNKNOWN_ROOT_WINDOW if role == "code_interpreter" else UNKNOWN_WINDOW)
 
     async def predict(
         self,

@@ -13,14 +13,15 @@ from rlm import RLM
 _THREADS = 200  # it is not async: a session each
 
 
-async def start(base_url: str) -> Callable[[str, str], Awaitable[str]]:
-    """See `speak`."""
+async def start(base_url: str, iterations: str = "200") -> Callable[[str, str], Awaitable[str]]:
+    """See `speak`. A session takes at most so many turns."""
     backend = {"base_url": base_url, "api_key": "none", "model_name": "scripted"}
     home = Path.cwd()
     threads = ThreadPoolExecutor(_THREADS)
 
     def complete(question: str, context: str) -> str:
-        program = RLM(backend="openai", backend_kwargs=backend, environment="local", max_iterations=200)
+        most = int(iterations)
+        program = RLM(backend="openai", backend_kwargs=backend, environment="local", max_iterations=most)
         return str(program.completion(context, root_prompt=question).response)
 
     async def answer(question: str, context: str) -> str:

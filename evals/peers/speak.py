@@ -1,11 +1,13 @@
 """What runs in a peer's process: it reads orders from standard input and answers them, a line of JSON each.
 
-    python speak.py <peer> <base_url>
+    python speak.py <peer> <base_url> <option>...
 
-A peer is a module beside this file that has `start(base_url)`. Some run in environments in which nothing of RANTS is
-installed, so this file needs the standard library alone. Its first line, `{}`, says that the peer is ready. Orders:
+A peer is a module beside this file that has `start(base_url, option, ...)`; most have no option. Some run in
+environments in which nothing of RANTS is installed, so this file needs the standard library alone. Its first line,
+`{}`, says that the peer is ready. Orders:
 
     {"context": 1000}         make a context of so many characters, for all that is asked from now on   -> {}
+    {"text": "..."}           take this for the context, for all that is asked from now on              -> {}
     {"questions": ["..."]}    have a session for each of them, all at once
         -> {"began": ns, "ended": ns, "answers": ["..."], "failures": ["..."]}    times of the monotonic clock
 
@@ -30,7 +32,7 @@ Answer = Callable[[str, str], Awaitable[str]]
 _LINE = "The grey heron stood in the shallows until the tide had gone, and then it went as well.\n"
 
 
-async def _speak(peer: str, base_url: str) -> None:
+async def _speak(peer: str, base_url: str, *options: str) -> None:
     told = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
@@ -38,7 +40,7 @@ async def _speak(peer: str, base_url: str) -> None:
         told.write(json.dumps(value) + "\n")
         told.flush()
 
-    answer: Answer = await importlib.import_module(peer).start(base_url)
+    answer: Answer = await importlib.import_module(peer).start(base_url, *options)
     context = ""
     tell({})
     while line := await asyncio.to_thread(sys.stdin.readline):
@@ -46,6 +48,9 @@ async def _speak(peer: str, base_url: str) -> None:
         if "context" in order:
             context = (_LINE * (order["context"] // len(_LINE) + 1))[: order["context"]]
             gc.collect()
+            tell({})
+        elif "text" in order:
+            context = order["text"]
             tell({})
         else:
             tell(await _ask(answer, order["questions"], context))

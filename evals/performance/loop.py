@@ -21,13 +21,12 @@ import httpx2
 from rich.console import Console
 
 from evals.performance.loop_stub import Kind, plan
-from evals.performance.peer import Peer, PeerFailed, Ran, peer
+from evals.performance.peer import RLMS_PACKAGE, Peer, PeerFailed, Ran, peer
 from evals.performance.processes import running, tree_memory
 from evals.performance.table import Line, show
 
 _BARE, _RANTS, _DSPY, _RLMS = "bare calls", "RANTS", "dspy.RLM", "rlms"
 _ALWAYS = ((_BARE, "bare", "bare"), (_RANTS, "rants", "rants"), (_DSPY, "dspy_rlm", "dspy"))
-_RLMS_PACKAGE = "rlms==0.1.3"
 _SHORT_CONTEXT = 1000  # characters
 _FEW, _MANY = 10, 100  # iterations
 _LOOK_SECONDS = 0.01  # between two looks at the memory
@@ -239,7 +238,7 @@ async def loop(*, rounds: int, calls: int, context: int, sessions: int, rlms: bo
         notes = [_NOTE]
         if rlms:
             try:
-                started = peer(_RLMS, "rlms", f"{lm.address}/rlms/v1", requires=_RLMS_PACKAGE)
+                started = peer(_RLMS, "rlms", f"{lm.address}/rlms/v1", requires=RLMS_PACKAGE)
                 peers.append(await stack.enter_async_context(started))
             except PeerFailed as error:
                 notes.append(f"{_RLMS} is not available: {error}.")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
@@ -14,10 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+RLMS_PACKAGE = "rlms==0.1.3"
+"""What the peer `rlms` requires."""
+
 _SPEAK = Path(__file__).parent.parent / "peers" / "speak.py"
 _START_SECONDS = 120.0
 _ANSWER_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_LONGEST_LINE = 32 << 20  # bytes
+_HARMLESS = re.compile(r"PATH|HOME|LANG|TMPDIR|XDG_\w+|UV_\w+|SSL_CERT_\w+|\w+_proxy", re.IGNORECASE)
 
 
 class PeerFailed(Exception):
@@ -58,13 +65,22 @@ class Peer:
         await self._order({"context": characters})
         self.context = characters
 
-    async def ask(self, questions: Sequence[str]) -> Ran:
+    async def hold(self, text: str) -> None:
+        """Have `text` for the context of all that is asked from now on.
+
+        Raises:
+            PeerFailed: it ended.
+        """
+        await self._order({"text": text})
+        self.context = len(text)
+
+    async def ask(self, questions: Sequence[str], *, within: float = _ANSWER_SECONDS) -> Ran:
         """Have a session for each of `questions`, all at once.
 
         Raises:
-            PeerFailed: a session failed, or they took over a minute.
+            PeerFailed: a session failed, or they took over `within` seconds.
         """
-        told = await self._order({"questions": list(questions)})
+        told = await self._order({"questions": list(questions)}, within)
         if failures := told["failures"]:
             raise PeerFailed(f"{len(failures)} of {len(questions)} sessions failed: {failures[0]}")
         return Ran(told["began"], told["ended"], tuple(told["answers"]))
@@ -84,22 +100,27 @@ class Peer:
         try:
             await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
         except TimeoutError:
-            self._process.kill()
+            self.kill()
             await self._process.wait()
 
-    async def _order(self, order: dict[str, Any]) -> dict[str, Any]:
+    def kill(self) -> None:
+        """End it at once, and what it has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    async def _order(self, order: dict[str, Any], within: float = _ANSWER_SECONDS) -> dict[str, Any]:
         assert self._process.stdin is not None
         with suppress(ConnectionError):  # then it has ended, and has nothing to tell either
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
             await self._process.stdin.drain()
-        return await self._told(_ANSWER_SECONDS)
+        return await self._told(within)
 
     async def _told(self, within: float) -> dict[str, Any]:
         assert self._process.stdout is not None
         try:
             line = await asyncio.wait_for(self._process.stdout.readline(), within)
         except TimeoutError:
-            self._process.kill()
+            self.kill()
             raise PeerFailed(f"no answer within {within:g} seconds") from None
         if not line:
             self._errors.seek(0)
@@ -110,32 +131,40 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(name: str, module: str, base_url: str, *, requires: str | None = None) -> AsyncGenerator[Peer]:
+async def peer(
+    name: str, module: str, base_url: str, *options: str, requires: str | None = None
+) -> AsyncGenerator[Peer]:
     """Start the peer that `module` of `evals.peers` is, and end it afterwards.
 
     Args:
         name: in the table.
         module: without the package.
         base_url: of the LM.
+        options: more that the module's `start` takes.
         requires: the package that it needs, exactly. It is then run by uv in an environment with that package alone,
-            where nothing of ours is; None runs it in ours.
+            where nothing of ours is, no key either; None runs it in ours.
 
     Raises:
         PeerFailed: it does not start.
     """
     command = [sys.executable]
+    environment = None
     if requires is not None:
         uv = shutil.which("uv") or os.environ.get("UV")
         if uv is None:
             raise PeerFailed("it is run by uv, which is not on the PATH")
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        command = [uv, "run", "--no-project", "--isolated", "--python", version, "--with", requires, "python"]
+        command = [uv, "run", "--no-project", "--isolated", "--python", sys.executable, "--with", requires, "python"]
+        environment = {name: value for name, value in os.environ.items() if _HARMLESS.fullmatch(name)}
     with tempfile.TemporaryFile() as errors:
         process = await asyncio.create_subprocess_exec(
             *command,
             str(_SPEAK),
             module,
             base_url,
+            *options,
+            env=environment,
+            limit=_LONGEST_LINE,
+            start_new_session=True,  # uv's own process ends without what it has started
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
@@ -144,5 +173,8 @@ async def peer(name: str, module: str, base_url: str, *, requires: str | None = 
         try:
             await started.ready()
             yield started
+        except BaseException:
+            started.kill()
+            raise
         finally:
             await started.aclose()

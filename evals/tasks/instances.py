@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from programs.errors import ConfigurationError
+
 LABELS: Final = (
     "abbreviation",
     "entity",
@@ -31,16 +33,26 @@ def read_instances(path: Path) -> list[Instance]:
     """The instances of a file: JSON Lines with the fields `question` and `label`, each text once, in the file's order.
 
     Raises:
-        ValueError: a label is not one of `LABELS`, or one text has two.
+        ConfigurationError: it cannot be read, a line is no such object, a label is not one of `LABELS`, or one text has
+            two.
     """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"data: cannot read the questions: {error}") from error
     found: dict[str, str] = {}
-    for line in path.read_text().splitlines():
-        row = json.loads(line)
-        text, label = " ".join(row["question"].split()), row["label"]
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            text, label = " ".join(row["question"].split()), row["label"]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            wanted = "a JSON object with a `question` and a `label`"
+            raise ConfigurationError(f"data: {path}, line {number} is not {wanted}") from error
         if label not in LABELS:
-            raise ValueError(f"unknown label {label!r}")
+            known = ", ".join(LABELS)
+            raise ConfigurationError(f"data: {path}, line {number}: unknown label {label!r}; there are {known}")
         if found.setdefault(text, label) != label:
-            raise ValueError(f"two labels for {text!r}")
+            raise ConfigurationError(f"data: {path}, line {number}: two labels for {text!r}")
     return [Instance(text, label) for text, label in found.items()]
 
 

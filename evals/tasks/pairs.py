@@ -2,119 +2,59 @@
 
 from __future__ import annotations
 
-import datetime
-import itertools
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
 
-from evals.tasks.instances import LABELS, Instance, made_up
-from evals.tasks.lines import EXPLAINED, Line, dated, gold_of, text_of
+from evals.tasks.instances import Instance, made_up
+from evals.tasks.lines import EXPLAINED, Line, draw, gold_of, text_of
+from evals.tasks.queries import QUERIES, Query
 from evals.tasks.task import Task
-
-type Form = Literal["both", "each", "exactly", "after"]
-
-FORMS: Final[tuple[Form, ...]] = ("both", "each", "exactly", "after")
+from programs.errors import ConfigurationError
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """Which two users are a pair.
-
-    Attributes:
-        form: `both` have a question labelled `first` or `second`; `each`: one has a `first` and the other a `second`;
-            `exactly`: one has both a `first` and a `second`, and the other exactly one `first`; `after`: as `both`,
-            and all that they have of `first` is later than `day`.
-    """
-
-    form: Form
-    first: str
-    second: str
-    day: datetime.date
-
-    def __str__(self) -> str:
-        """As the question says it."""
-        either = f"both users have at least one question labelled '{self.first}' or '{self.second}'"
-        match self.form:
-            case "both":
-                return either
-            case "each":
-                return (
-                    f"one user has at least one question labelled '{self.first}' "
-                    f"and the other user has at least one labelled '{self.second}'"
-                )
-            case "exactly":
-                return (
-                    f"one user has at least one question labelled '{self.first}' and at least one labelled "
-                    f"'{self.second}', and the other user has exactly one labelled '{self.first}'"
-                )
-            case "after":
-                return f"{either}, and all questions of theirs labelled '{self.first}' are after {self.day:%b %d, %Y}"
-
-    def fits_one(self, lines: Sequence[Line]) -> bool:
-        """Whether the user with these lines may be the one of a pair."""
-        firsts, seconds = self._labelled(self.first, lines), self._labelled(self.second, lines)
-        match self.form:
-            case "both":
-                return bool(firsts or seconds)
-            case "each":
-                return bool(firsts)
-            case "exactly":
-                return bool(firsts and seconds)
-            case "after":
-                return bool(firsts or seconds) and all(line.date > self.day for line in firsts)
-
-    def fits_other(self, lines: Sequence[Line]) -> bool:
-        """Whether the user with these lines may be the other of a pair."""
-        match self.form:
-            case "each":
-                return bool(self._labelled(self.second, lines))
-            case "exactly":
-                return len(self._labelled(self.first, lines)) == 1
-            case _:
-                return self.fits_one(lines)
-
-    def _labelled(self, label: str, lines: Sequence[Line]) -> list[Line]:
-        return [line for line in lines if line.instance.label == label]
+def make(seed: int, lines: int = 1300, query: int | None = None, instances: Sequence[Instance] | None = None) -> Task:
+    """A question for all pairs of users that fit a condition, as `asked` draws it and `ask` asks it."""
+    return ask(*asked(seed, lines, query, instances))
 
 
-def make(seed: int, lines: int = 780, form: Form | None = None, instances: Sequence[Instance] | None = None) -> Task:
-    """A question for all pairs of users that fit a condition.
+def asked(
+    seed: int, lines: int = 1300, query: int | None = None, instances: Sequence[Instance] | None = None
+) -> tuple[Query, list[Line]]:
+    """A query, and the lines that it is about.
 
     Args:
-        seed: the same seed gives the same task.
-        lines: of the text, each with one instance; a fifth as many users, so that 780 lines have 12,000 pairs.
-        form: of the condition, see `Condition`; by default the seed chooses.
-        instances: to draw from; they repeat where they are too few. By default `made_up` ones.
+        seed: the same seed gives the same ones.
+        lines: each with one instance, of about 25 tokens, and a sixth as many users; `lines_in` tells how many make a
+            text of a given length.
+        query: its number, one of `QUERIES`; by default the seed chooses: they take turns.
+        instances: to draw from, see `draw`. By default `made_up` ones.
 
-    Returns:
-        A task whose answer is a pair a line, sorted by number, as `(12345, 23456)`; or `none`.
+    Raises:
+        ConfigurationError: there is no such query, or a label has no instance.
     """
+    number = seed % len(QUERIES) + 1 if query is None else query
+    if number not in QUERIES:
+        raise ConfigurationError(f"query: there is no {number}; choose from 1 to {len(QUERIES)}")
     dice = random.Random(f"pairs {seed}")
-    chosen: Form = dice.choice(FORMS) if form is None else form
-    pool = instances or made_up(seed, lines)
-    drawn = [*itertools.islice(itertools.cycle(dice.sample(pool, len(pool))), lines)]
-    dated_lines = dated(dice, drawn, users=max(2, lines // 5))
-    first, second = dice.sample(LABELS[1:], 2)  # abbreviations are too rare to be asked for
-    return ask(Condition(chosen, first, second, dice.choice(dated_lines).date), dated_lines)
+    return QUERIES[number], draw(dice, lines, instances or made_up(seed, max(lines, 1000)))
 
 
-def ask(condition: Condition, lines: Sequence[Line]) -> Task:
-    """The task over just these lines."""
-    users = sorted({line.user for line in lines})
-    lines_of = {user: [line for line in lines if line.user == user] for user in users}
-    ones = {user for user in users if condition.fits_one(lines_of[user])}
-    others = {user for user in users if condition.fits_other(lines_of[user])}
-    found = [
-        f"({a}, {b})"
-        for a, b in itertools.combinations(users, 2)
-        if (a in ones and b in others) or (b in ones and a in others)
-    ]
+def ask(query: Query, lines: Sequence[Line]) -> Task:
+    """The task over just these lines. Its answer is a pair a line, sorted by number, as `(12345, 23456)`; or `none`."""
     wanted = (
-        f"List all pairs of different users where {condition}. "
+        f"List all pairs of different users where {query}. "
         "Answer with one pair a line, as (12345, 23456): the smaller number first, the lines sorted by number; "
         "or with 'none'."
     )
-    answer = "\n".join(found) or "none"
-    return Task(text_of(lines), f"{EXPLAINED} {wanted}", answer, gold_of([line.instance for line in lines]))
+    return Task(
+        context=text_of(lines),
+        question=f"{EXPLAINED} {wanted}",
+        answer=query.answer(lines),
+        gold=gold_of([line.instance for line in lines]),
+        floor=_of_all(len(query.pairs(lines)), len({line.user for line in lines})),
+    )
+
+
+def _of_all(right: int, users: int) -> float:
+    """The F1 of the answer that all pairs of so many users are right."""
+    return 2 * right / (right + users * (users - 1) / 2) if right else 0.0

@@ -7,13 +7,15 @@ of the tasks' questions, the step from the replies since. The code itself keeps 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from evals.scripted import Reply, usage
 from evals.tasks.conversation import messages_of
 from evals.tasks.instances import LABELS
 from evals.tasks.oracle import GIVE_LABELS
+from evals.tasks.queries import QUERIES, Limit, Need, Query
 
 type Step = tuple[str, str]
 """A sentence, and the code that follows it."""
@@ -118,6 +120,15 @@ SUBMIT("more common" if first > second else "less common")
     return _about_lines("", code)
 
 
+def _rivals(label: str, one: str, other: str) -> list[Step]:
+    code = f"""
+of_user = Counter(user for (_, user, _), label in zip(rows, labels, strict=True) if label == {label!r})
+print(of_user)
+SUBMIT(str(max(({one}, {other}), key=lambda user: of_user[user])))
+"""
+    return _about_lines(f"rows = [row for row in rows if row[1] in ({one}, {other})]", code)
+
+
 # --- pairs of users
 
 _HISTORIES = """
@@ -126,8 +137,11 @@ of_user = {}
 for (date, user, text), label in zip(rows, labels, strict=True):
     of_user.setdefault(user, []).append((label, datetime.strptime(date, "%b %d, %Y")))
 
-def having(*wanted):
-    return {user for user, history in of_user.items() if any(label in wanted for label, _ in history)}
+def count(user, *wanted):
+    return sum(label in wanted for label, _ in of_user[user])
+
+def all_of(user, wanted, fits):
+    return all(fits(day) for label, day in of_user[user] if label == wanted)
 """
 
 _SUBMIT_PAIRS = """
@@ -137,30 +151,24 @@ SUBMIT("\\n".join(f"({a}, {b})" for a, b in found) or "none")
 """
 
 
-def _pairs(ones: str, others: str = "ones") -> list[Step]:
-    """Pairs of one user of the set `ones` and one of `others`, both Python."""
-    return _about_lines("", f"{_HISTORIES}ones = {ones}\nothers = {others}\n{_SUBMIT_PAIRS}")
+def _pairs(query: Query) -> list[Step]:
+    """Pairs of one user of the set `ones` and one of `others`."""
+    day = query.limit.day if query.limit else None
+    limit = f"day = datetime({day.year}, {day.month}, {day.day})\n" if day else ""
+    ones = _users(query.one, query.limit)
+    others = "ones" if query.other is None else _users(query.other, query.limit)
+    return _about_lines("", f"{_HISTORIES}\n{limit}ones = {ones}\nothers = {others}\n{_SUBMIT_PAIRS}")
 
 
-def _both(first: str, second: str) -> list[Step]:
-    return _pairs(f"having({first!r}, {second!r})")
-
-
-def _after(first: str, second: str, _: str, day: str) -> list[Step]:
-    early = f"any(label == {first!r} and date <= day for label, date in of_user[user])"
-    return _pairs(
-        f"having({first!r}, {second!r})\nday = datetime.strptime({day!r}, '%b %d, %Y')\n"
-        f"ones = {{user for user in ones if not {early}}}"
-    )
-
-
-def _each(first: str, second: str) -> list[Step]:
-    return _pairs(f"having({first!r})", f"having({second!r})")
-
-
-def _exactly(first: str, second: str, _: str) -> list[Step]:
-    once = f"[label for label, _ in history].count({first!r}) == 1"
-    return _pairs(f"having({first!r}) & having({second!r})", f"{{user for user, history in of_user.items() if {once}}}")
+def _users(needs: Sequence[Need], limit: Limit | None) -> str:
+    """The set of the users who have all that is needed, in Python."""
+    wanted = [
+        f"count(user, {', '.join(map(repr, need.labels))}) {'==' if need.exactly else '>='} {need.count}"
+        for need in needs
+    ]
+    if limit:
+        wanted.append(f"all_of(user, {limit.label!r}, lambda asked: asked {'>' if limit.after else '<'} day)")
+    return f"{{user for user in of_user if {' and '.join(wanted)}}}"
 
 
 # --- a needle
@@ -231,13 +239,8 @@ _TRADE: Mapping[str, Callable[..., list[Step]]] = {
     r"Of (?:all questions|the questions of user (\d+) alone), which label is the (most|least) common\?": _most,
     r"How many questions have the label '([a-z ]+)'\?": _count,
     r"Is the label '([a-z ]+)' more common than the label '([a-z ]+)', less common, or equally frequent\?": _compare,
-    r"both users have at least one question labelled '([a-z ]+)' or '([a-z ]+)'\.": _both,
-    r"both users have at least one question labelled '([a-z ]+)' or '([a-z ]+)', "
-    r"and all questions of theirs labelled '([a-z ]+)' are after (\w+ \d+, \d+)\.": _after,
-    r"one user has at least one question labelled '([a-z ]+)' "
-    r"and the other user has at least one labelled '([a-z ]+)'\.": _each,
-    r"one user has at least one question labelled '([a-z ]+)' and at least one labelled '([a-z ]+)', "
-    r"and the other user has exactly one labelled '([a-z ]+)'\.": _exactly,
+    r"Which user has more questions with the label '([a-z ]+)': user (\d+) or user (\d+)\?": _rivals,
+    **{re.escape(f"pairs of different users where {query}."): partial(_pairs, query) for query in QUERIES.values()},
     r"What is the access code of the \w+ \w+\?": _needle,
     r"How many visitors in this document asked a question with the label '([a-z ]+)'\?": _document,
     r"How many visitors in this chapter asked a question with the label '([a-z ]+)'\?": _chapter,

@@ -16,6 +16,7 @@ from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from dspy.lm15 import (
     Message,
@@ -36,6 +37,7 @@ from programs.backends.calls import Calls
 
 type StreamEvent = StreamStartEvent | StreamDeltaEvent | StreamEndEvent
 type Listener = Callable[[StreamEvent], bool]
+type Run = Callable[[Coroutine[object, object, Any]], Any]
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
@@ -51,6 +53,12 @@ def listening(listener: Listener) -> Generator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+def told(event: StreamEvent) -> bool:
+    """Tell an event to whoever is `listening`; whether that is enough, and the reply ends there."""
+    listener = _listener.get()
+    return listener is not None and listener(event)
 
 
 def is_heard() -> bool:
@@ -106,14 +114,13 @@ class AsyncEngine(ABC):
 
     async def complete(self, request: Request) -> Response:
         """The whole reply. What is cancelled here is cancelled at the backend."""
-        listener = _listener.get()
         text: list[str] = []
         thinking: list[str] = []
         calls = Calls()
         start, end = StreamStartEvent(), StreamEndEvent(finish_reason="stop")
         async with aclosing(self.stream(request)) as events:
             async for event in events:
-                enough = listener is not None and listener(event)
+                enough = told(event)
                 match event:
                     case StreamDeltaEvent(delta=TextDelta(text=piece)):
                         text.append(piece)
@@ -149,26 +156,6 @@ class AsyncEngine(ABC):
         """Let go of connections and threads. The engine is not used afterwards."""
 
 
-class Engine:
-    """The synchronous face that `dspy.LM` also wants: the same engine, driven on one background event loop."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    def complete(self, request: Request) -> Response:
-        """The whole reply, blocking this thread."""
-        return run_sync(self._engine.complete(request))
-
-    def stream(self, request: Request) -> Iterator[StreamEvent]:
-        """The events of the reply, blocking this thread between them."""
-        events = self._engine.stream(request)
-        try:
-            while (event := run_sync(anext(events, None))) is not None:
-                yield event
-        finally:
-            run_sync(events.aclose())
-
-
 @cache
 def _background_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
@@ -179,3 +166,30 @@ def _background_loop() -> asyncio.AbstractEventLoop:
 def run_sync[T](coroutine: Coroutine[object, object, T]) -> T:
     """Run `coroutine` to its end from code that is not async, also inside a notebook's running event loop."""
     return asyncio.run_coroutine_threadsafe(coroutine, _background_loop()).result()
+
+
+class Engine:
+    """The synchronous face that `dspy.LM` also wants.
+
+    Args:
+        engine: the same engine.
+        run: drives it, for a thread that waits; by default on one background event loop.
+    """
+
+    def __init__(self, engine: AsyncEngine, run: Run = run_sync) -> None:
+        self._engine = engine
+        self._run = run
+
+    def complete(self, request: Request) -> Response:
+        """The whole reply, blocking this thread."""
+        response: Response = self._run(self._engine.complete(request))
+        return response
+
+    def stream(self, request: Request) -> Iterator[StreamEvent]:
+        """The events of the reply, blocking this thread between them."""
+        events = self._engine.stream(request)
+        try:
+            while (event := self._run(anext(events, None))) is not None:
+                yield event
+        finally:
+            self._run(events.aclose())

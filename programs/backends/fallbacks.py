@@ -158,12 +158,12 @@ def _unfit(backend: Guarded, request: Request, first: Collection[str]) -> LM15Er
         needed.add("vision")
     for capability in sorted(needed & set(first) - set(backend.entry.capabilities)):
         return InvalidRequestError(f"it has not the capability {capability}")
-    if backend.window is not None and (size := _size(request)) > backend.window:
+    if backend.window is not None and (size := size_of(request)) > backend.window:
         return ContextLengthError(f"its window holds {backend.window} tokens, and the prompt has about {size}")
     return None
 
 
-def _size(request: Request) -> int:
+def size_of(request: Request) -> int:
     """About how many tokens a prompt has."""
     size = estimate_tokens(request.system) if isinstance(request.system, str) else 0
     for message in request.messages:

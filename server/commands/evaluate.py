@@ -80,6 +80,25 @@ def optimise(
     print(f"{out}: {found} more. Try them: rants eval tools --half held-out --program {out} --cases {cases}")
 
 
+@app.command()
+def fidelity(
+    *,
+    error_rate: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=1, help="Of the labels that the models in it give; by default 0 and 0.1."),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Tasks of each size.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first task.")] = 0,
+    data: Annotated[
+        Path | None, typer.Option(help="JSON Lines with a `question` and its `label`; by default they are made up.")
+    ] = None,
+) -> None:
+    """See that RANTS adds nothing to the mistakes of the models in it, in texts of up to a million tokens."""
+    from evals.fidelity import fidelity
+
+    asyncio.run(fidelity(error_rate or (0.0, 0.1), count=count, seed=seed, data=data))
+
+
 def _models(settings: Settings, model: str | None) -> ModelsSettings:
     """The configured models; or `model` in all roles, always at its likeliest word."""
     if model is None:

@@ -13,7 +13,7 @@ import pytest
 from evals.scripted import Reply, ScriptedBackend, usage
 from evals.tools import optimise, tools
 from evals.tools.cases import Case
-from evals.tools.results import Outcome, Result, Results
+from evals.tools.results import Outcome, Result
 from evals.tools.table import paired
 from programs.errors import ConfigurationError
 from programs.settings import ModelSettings, ModelsSettings
@@ -123,12 +123,6 @@ async def test_demonstrations_are_found_where_the_compiler_is_right_and_then_sho
     assert "How warm is it in Rome? (a)" in told
     with pytest.raises(ConfigurationError, match="cannot use the program"):
         await tools(cases, models(backend), program=cases)
-
-
-def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "results.jsonl").write_text('{"id": "1"}\n')
-    with pytest.raises(ConfigurationError, match="line 1 is no result"):
-        Results(tmp_path)
 
 
 def test_pairs_are_counted() -> None:

@@ -68,7 +68,7 @@ def bound_to(current: Callable[[], Any]) -> dict[str, Callable[..., Any]]:
                 continue
             if pending:
                 pieces.append(pending)
-            *whole, pending = _cut(text, size)
+            *whole, pending = cut(text, size)
             pieces += whole
         return [*pieces, pending] if pending else pieces
 
@@ -94,8 +94,8 @@ def _joined(context: Any) -> str:
 _END_OF_SENTENCE = re.compile(r"[.!?][\"')\]]*\s+")
 
 
-def _cut(text: str, size: int) -> list[str]:
-    """`text` in pieces of at most `size`; never none."""
+def cut(text: str, size: int) -> list[str]:
+    """`text` in pieces of at most `size` characters, cut at the ends of lines or sentences; never none."""
     if size < 1:
         raise ValueError("size must be at least 1")
     pieces = []
