@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
@@ -12,6 +11,7 @@ from rich.markup import escape
 
 from programs.events import CodeWritten, Event, ModelCalled, RunDone, TextDelta, Trajectory
 from programs.outline import lines
+from programs.readable import readable
 
 STYLES = {
     "session_opened": "bold",
@@ -23,14 +23,6 @@ STYLES = {
     "tool_started": "magenta",
     "tool_ran": "green",
 }
-
-
-_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def readable(text: str) -> str:
-    """The text, with what would command the terminal, or change the order of what is read, written as escapes."""
-    return _UNSHOWN.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 class Terminal:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import random
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 from evals.tasks.task import Task
 
@@ -124,15 +125,17 @@ _KINDS = (
 )
 
 
-def make(seed: int, tokens: int = 1_000_000, distractors: int = 8) -> Task:
+def make(seed: int, tokens: int = 1_000_000, distractors: int = 8, prose: Sequence[str] = ()) -> Task:
     """A question for the number that one sentence tells.
 
     Args:
         seed: the same seed gives the same task. An even one asks for a magic number, an odd one for an access code.
         tokens: how long the text is, at four characters a token; it ends with the last sentence that fits.
         distractors: how many further needles of the same kind, for other keys, are in it.
+        prose: the sentences around them, taken from some place on and as often as the length needs; none are made up.
     """
-    return _task(random.Random(seed), _KINDS[seed % len(_KINDS)], tokens * CHARACTERS_PER_TOKEN, distractors)
+    choice = random.Random(seed)
+    return _task(choice, _KINDS[seed % len(_KINDS)], tokens * CHARACTERS_PER_TOKEN, distractors, prose)
 
 
 def tasks(seed: int, count: int, tokens: int, distractors: int = 0) -> Iterator[Task]:
@@ -146,7 +149,7 @@ def is_right(task: Task, reply: str) -> bool:
     return set(re.findall(rf"\b\d{{{len(task.answer)}}}\b", reply)) == {task.answer}
 
 
-def _task(choice: random.Random, kind: _Kind, characters: int, distractors: int) -> Task:
+def _task(choice: random.Random, kind: _Kind, characters: int, distractors: int, prose: Sequence[str]) -> Task:
     pairs = choice.sample(range(len(_ADJECTIVES) * len(kind.nouns)), 1 + distractors)
     keys = [
         kind.key.format(adjective=_ADJECTIVES[pair % len(_ADJECTIVES)], noun=kind.nouns[pair // len(_ADJECTIVES)])
@@ -154,16 +157,22 @@ def _task(choice: random.Random, kind: _Kind, characters: int, distractors: int)
     ]
     numbers = [str(number) for number in choice.sample(range(1_000_000, 10_000_000), 1 + distractors)]
     needles = [kind.fact.format(key=key, number=number) for key, number in zip(keys, numbers, strict=True)]
-    sentences = _prose(choice, characters - sum(len(needle) + 1 for needle in needles))
+    source = _from_anywhere(choice, prose) if prose else iter(lambda: _sentence(choice), None)
+    sentences = _taken(source, characters - sum(len(needle) + 1 for needle in needles))
     for needle in needles:
         sentences.insert(choice.randint(0, len(sentences)), needle)
     return Task(context=_paragraphs(choice, sentences), question=kind.question.format(key=keys[0]), answer=numbers[0])
 
 
-def _prose(choice: random.Random, characters: int) -> list[str]:
+def _from_anywhere(choice: random.Random, prose: Sequence[str]) -> Iterator[str]:
+    """The sentences from a random one on, again and again without an end."""
+    return islice(cycle(prose), choice.randrange(len(prose)), None)
+
+
+def _taken(source: Iterator[str], characters: int) -> list[str]:
     """Sentences that are `characters` long with one more character after each, less what another would need."""
     sentences = []
-    while (characters := characters - len(sentence := _sentence(choice)) - 1) >= 0:
+    while (characters := characters - len(sentence := next(source)) - 1) >= 0:
         sentences.append(sentence)
     return sentences
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from evals.ledger import Ledger
 from evals.tools.cases import Case, Half, choose, read
 from evals.tools.optimise import load
 from evals.tools.own import Own
-from evals.tools.results import Outcome, Result, Results
+from evals.tools.results import Outcome, Result
 from evals.tools.table import paired, table_of
 from programs import Backends
 from programs.settings import ModelsSettings, ResilienceSettings
@@ -54,7 +55,7 @@ async def tools(
         BackendError: the model fails.
     """
     chosen = choose(read(cases), seed=seed, count=count, categories=categories, half=half)
-    results = Results(out)
+    results = Ledger(out, Result, lambda result: (result.model, result.id))
     entry = models.tool_compiler or models.generator
     model = entry.model or "the first it lists"
     backends = Backends(models, resilience)
@@ -77,8 +78,8 @@ async def tools(
         await backends.warm()
         with console.status("") as status:
             for case in chosen:
-                result = results.find(case, model, own=own)
-                if result is None:
+                result = results.find((model, case.id))
+                if result is None or (own and result.own is None):
                     result = Result(
                         id=case.id,
                         model=model,

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 
 from rich import box
 from rich.table import Table
 
+from evals.intervals import wilson
 from evals.tools.results import Outcome, Result
-
-_Z = 1.959964  # of 95 %
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval, by Wilson's score, of the share that `right` of `count` speaks for; 0 to 1."""
-    if count == 0:
-        return 0.0, 1.0
-    share, square = right / count, _Z**2
-    middle = share + square / (2 * count)
-    spread = _Z * math.sqrt(share * (1 - share) / count + square / (4 * count**2))
-    whole = 1 + square / count
-    return max(0.0, (middle - spread) / whole), min(1.0, (middle + spread) / whole)
 
 
 def table_of(results: Sequence[Result], title: str) -> Table:

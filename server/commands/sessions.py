@@ -178,7 +178,7 @@ def _values(session: StoredSession) -> dict[str, Any]:
 
 
 def _text(text: str, style: str = "") -> Text:
-    from server.terminal import readable
+    from programs.readable import readable
 
     return Text(readable(text), style=style)
 

@@ -13,8 +13,8 @@ import pytest
 from evals.scripted import Reply, ScriptedBackend, usage
 from evals.tools import optimise, tools
 from evals.tools.cases import Case
-from evals.tools.results import Outcome, Result, Results
-from evals.tools.table import paired, wilson
+from evals.tools.results import Outcome, Result
+from evals.tools.table import paired
 from programs.errors import ConfigurationError
 from programs.settings import ModelSettings, ModelsSettings
 from programs.transcript import ToolCall
@@ -123,19 +123,6 @@ async def test_demonstrations_are_found_where_the_compiler_is_right_and_then_sho
     assert "How warm is it in Rome? (a)" in told
     with pytest.raises(ConfigurationError, match="cannot use the program"):
         await tools(cases, models(backend), program=cases)
-
-
-def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "results.jsonl").write_text('{"id": "1"}\n')
-    with pytest.raises(ConfigurationError, match="line 1 is no result"):
-        Results(tmp_path)
-
-
-def test_intervals_are_wilsons() -> None:
-    assert [round(bound, 4) for bound in wilson(5, 10)] == [0.2366, 0.7634]
-    assert [round(bound, 4) for bound in wilson(0, 20)] == [0.0, 0.1611]
-    assert wilson(20, 20)[1] == 1.0
-    assert wilson(0, 0) == (0.0, 1.0)
 
 
 def test_pairs_are_counted() -> None:

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 from programs import Message, Transcript, Usage
 from programs.errors import NotFound, StoreError
 from programs.events import CodeRan, CodeWritten, RunDone, SessionOpened, Trajectory
+from programs.readable import readable
 from server.cli import app
-from server.terminal import readable
 from store import Finished, Run, StateSettings, Store
 
 EVIL = "\x1b]0;owned\x07\x9b31mred\u202etxt"
