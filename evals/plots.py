@@ -1,7 +1,8 @@
 """Plots as SVG, to be laid into a page: a line a strategy, over lengths that double.
 
 Colours are left to the page's style: what belongs to the first strategy has the class `s0`, to the second `s1`, and so
-on up to `s7`. Each has a marker of its own, too, for who cannot tell the colours apart.
+on up to `s7`. Each has a marker of its own, too, for who cannot tell the colours apart. From the ninth on they begin
+anew, with the class `more`: dashed lines and hollow markers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ RIGHT: Final = 386
 TOP: Final = 16
 BOTTOM: Final = 244
 
-_APART = 5  # pixels between the intervals of strategies at one length
+_APART = 5  # pixels between the intervals of strategies at one length,
+_ASIDE = 30  # and at most between those of the first and of the last
 _ROOM = 34  # pixels that a label below the axis needs
 _SHAPES = (
     "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z",  # circle
@@ -71,8 +73,9 @@ def score_plot(rows: Sequence[Row], strategies: Sequence[str], title: str) -> Ma
     ends = [(LEFT, guesses[0][1]), *guesses, (RIGHT, guesses[-1][1])]
     _element(svg, "polyline", **{"class": "guess", "points": _points(ends)})
     present = [name for name in strategies if any(row.strategy == name for row in rows)]
+    apart = min(_APART, _ASIDE / len(present))
     for name in present:
-        aside = (present.index(name) - (len(present) - 1) / 2) * _APART
+        aside = (present.index(name) - (len(present) - 1) / 2) * apart
         line = _line(svg, strategies.index(name))
         mine = _of(rows, name)
         for row in mine:
@@ -171,7 +174,7 @@ def _axes(svg: Xml.Element, x: Scale, ticks: Mapping[float, str], rows: Sequence
 
 
 def _line(svg: Xml.Element, number: int) -> Xml.Element:
-    return _element(svg, "g", **{"class": f"s{number % COLOURS}"})
+    return _element(svg, "g", **{"class": f"s{number % COLOURS}" + (" more" if number >= COLOURS else "")})
 
 
 def _trace(line: Xml.Element, points: Sequence[tuple[float, float]], told: Sequence[str | None], number: int) -> None:

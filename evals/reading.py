@@ -1,11 +1,12 @@
-"""Reads the results of a folder."""
+"""Reads the results of an evaluation's folder, and leaves it as it is."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from evals import ledger
-from evals.results import Cell, Result
+from evals.ledger import FILE
+from evals.ledger import read as read_file
+from evals.results import Result
 from programs.errors import ConfigurationError
 
 
@@ -15,13 +16,11 @@ def read(folder: Path) -> list[Result]:
     Raises:
         ConfigurationError: it has none, or something else.
     """
-    path = folder / ledger.FILE
+    path = folder / FILE
     try:
-        # A run that is under way may have written a part of a line.
-        results, _ = ledger.read(path, Result, mend="name another folder")
+        results, _ = read_file(path, Result, mend="name another folder")
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: name the --out folder of a `rants eval`") from error
-    found: dict[Cell, Result] = {result.cell: result for result in results}
-    if not found:
+    if not results:
         raise ConfigurationError(f"{path} has no results yet: run the evaluation first")
-    return list(found.values())
+    return [*{result.cell: result for result in results}.values()]

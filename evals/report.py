@@ -148,8 +148,14 @@ def _flat(name: str, value: Any) -> Iterable[tuple[str, str]]:
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from _flat(f"{name}.{key}" if name else key, inner)
+    elif isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
+        yield name, ", ".join(map(_said, value))
     else:
-        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield name, _said(value)
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _panels(rows: Sequence[Row], strategies: Sequence[str]) -> list[Panel]:

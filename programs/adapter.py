@@ -178,6 +178,16 @@ def _read_parts(reply: str) -> dict[str, Any]:
     return {"parts": parts if said else []}
 
 
+def _read_label(reply: str) -> dict[str, Any]:
+    """The label; the reply itself, where it is no JSON."""
+    words = without_thinking(reply).strip()
+    try:
+        label = json.loads(words, strict=False)["label"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        label = words
+    return {"label": str(label)}
+
+
 _NO_CALLS = re.compile(r"(?:```\w*\s*)?(?:\{\s*\"tool_calls\"\s*:\s*)?\[\s*\]\s*\}?(?:\s*```)?")
 
 _FORMATS = {
@@ -185,6 +195,7 @@ _FORMATS = {
     ("reasoning", "code"): _Format(lambda said: write_code(said.get("reasoning") or "", said["code"]), _read_code),
     ("tool_calls",): _Format(_write_calls, _read_calls),
     ("parts",): _Format(lambda said: json.dumps({"parts": said["parts"]}, ensure_ascii=False), _read_parts),
+    ("label",): _Format(lambda said: json.dumps({"label": said["label"]}, ensure_ascii=False), _read_label),
     ("answer",): _Format(lambda said: said["answer"], lambda reply: {"answer": without_thinking(reply).strip()}),
 }
 

@@ -14,6 +14,7 @@ import time
 
 import dspy
 
+from programs.classify import Classify
 from programs.context import describe, view
 from programs.demonstrations import DEMONSTRATIONS
 from programs.errors import BudgetSpent, ContextTooLong
@@ -38,6 +39,7 @@ class Explore(dspy.Module):  # type: ignore[misc]
         self.write = dspy.Predict(ExploreSignature)
         self.write.demos = list(DEMONSTRATIONS)
         self.conclude = dspy.Predict(Conclude)
+        self.classify = Classify()
 
     async def answer(self, session: Session, tree: Tree, recurse: Recurse, vision: Vision) -> Answer:
         """Explore the context of `session` until its question is answered or the budget ends.
@@ -62,7 +64,7 @@ class Explore(dspy.Module):  # type: ignore[misc]
         # The user's format is for the root's answer, and not for a child's.
         wanted = tree.sampling.response_format if session.depth == 0 else None
         prompt = Prompt(self.write, seen, described, wanted, tree)
-        calls = HostCalls(session, tree, recurse, vision)
+        calls = HostCalls(session, tree, recurse, vision, self.classify)
         async with Turns(session, seen, tree, calls, wanted=wanted) as turns:
             try:
                 for turn in range(1, tree.settings.max_iterations + 1):

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
+from pydantic import ValidationError
+
+from programs.classify import Asked, Classify
 from programs.environment import Context, HostFunction, HostFunctionFailed
 from programs.errors import BackendError, BudgetSpent, ContextTooLong, InvalidRequest
 from programs.formats import as_text
@@ -18,16 +22,18 @@ from programs.vision import Vision, images_of
 class HostCalls:
     """The host functions of one session. What they raise for the code to see, it sees as a `RuntimeError`."""
 
-    def __init__(self, session: Session, tree: Tree, recurse: Recurse, vision: Vision) -> None:
+    def __init__(self, session: Session, tree: Tree, recurse: Recurse, vision: Vision, classify: Classify) -> None:
         self._session = session
         self._tree = tree
         self._recurse = recurse
         self._vision = vision
+        self._labels = classify
         self._asked: Counter[str] = Counter()
         self.turn = 0
         self.functions: dict[str, HostFunction] = {
             "llm_query": self._llm_query,
             "llm_query_batched": self._llm_query_batched,
+            "classify": self._classify,
             "rlm_query": self._rlm_query,
         }
         if images_of(session):
@@ -40,14 +46,34 @@ class HostCalls:
             raise HostFunctionFailed(str(error)) from error
 
     async def _llm_query_batched(self, prompts: list[str]) -> list[str]:
-        replies = await asyncio.gather(*map(self._llm_query, prompts), return_exceptions=True)
+        return await self._every(map(self._llm_query, prompts))
+
+    async def _every[T](self, calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+        """What all calls give, made at once, in order; every one is made, also when some fail."""
+        replies = await asyncio.gather(*calls, return_exceptions=True)
         failures = [reply for reply in replies if isinstance(reply, BaseException)]
         for failure in failures:
             if not isinstance(failure, HostFunctionFailed):
                 raise failure
         if failures:
-            raise HostFunctionFailed(f"{len(failures)} of {len(prompts)} calls failed; the first: {failures[0]}")
-        return [str(reply) for reply in replies]
+            raise HostFunctionFailed(f"{len(failures)} of {len(replies)} calls failed; the first: {failures[0]}")
+        return [reply for reply in replies if not isinstance(reply, BaseException)]
+
+    async def _classify(self, *values: Any, **fields: Any) -> list[str | None]:
+        try:
+            asked = Asked.of(*values, **fields)
+        except (TypeError, ValidationError) as error:
+            raise HostFunctionFailed(
+                "classify(texts, labels, examples): texts and labels are lists of str, examples a list of (text, label)"
+                " whose labels are among labels"
+            ) from error
+        return await self._every(self._label(text, asked) for text in asked.texts)
+
+    async def _label(self, text: str, asked: Asked) -> str | None:
+        try:
+            return await self._labels.of(text, asked, self._session.id, self.turn, self._tree)
+        except (BudgetSpent, BackendError, ContextTooLong) as error:
+            raise HostFunctionFailed(str(error)) from error
 
     async def _rlm_query(self, question: str, context: Context) -> str:
         if self._session.depth >= self._tree.settings.max_depth:

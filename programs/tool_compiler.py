@@ -30,7 +30,6 @@ from programs.blocks import part_of, wanted
 from programs.budget import Budget
 from programs.compiler_demonstrations import DEMONSTRATIONS, SPLIT
 from programs.environment import shared
-from programs.errors import BackendRejected
 from programs.fitting import BlockLost, Misfit, fitted
 from programs.grammar import MOST_CALLS, calls_schema, parts_schema
 from programs.grounding import grounded
@@ -264,17 +263,8 @@ class _Compilation:
     ) -> dspy.Prediction:
         """One call of the model, held to the schema where it can be, of at most `longest` tokens."""
         config: dict[str, Any] = {"temperature": 0.0, "max_tokens": min(longest, int(self._window * _REPLY_SHARE))}
-        backends = self._tree.backends
-        if backends is None or backends.can("tool_compiler", "json_schema"):
-            config["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
         tokens = sum(estimate_tokens(str(value)) for value in inputs.values())
-        while True:
-            try:
-                return await self._tree.predict("tool_compiler", predictor, tokens=tokens, config=config, **inputs)
-            except BackendRejected:
-                # Some backends know less of JSON Schema than they say. What is written is checked all the same.
-                if config.pop("response_format", None) is None:
-                    raise
+        return await self._tree.held("tool_compiler", predictor, schema, tokens=tokens, config=config, **inputs)
 
 
 def shortlist(intent: str, tools: Sequence[Tool], room: int) -> list[Tool]:

@@ -20,7 +20,7 @@ from programs.adapter import call_config, text_of, usage_of
 from programs.backends import Backends, Role, calling, translate
 from programs.budget import Budget
 from programs.environment import Environment
-from programs.errors import BackendError, ContextTooLong, RantsError
+from programs.errors import BackendError, BackendRejected, ContextTooLong, RantsError
 from programs.events import Event, ModelAnswered, ModelCalled, StepDone, TextDelta, Trajectory, joined
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
@@ -34,6 +34,7 @@ _UNKNOWN_ROOT_WINDOW = 32_768
 """Tokens that a model is taken to hold where nobody said how many. What is too much for DIRECT is explored instead; for
 a root LM that is shown too much there is no such way back, and it needs little."""
 
+_LABEL_TOKENS = 64  # that a label and the form around it take at most
 _IMAGE_TOKENS = 1500  # that an image and its question about take
 _CHILDREN_AT_ONCE = 32
 
@@ -168,6 +169,59 @@ class Tree:
             return reply, written
 
         return await self._ask(role, lm, call, tokens=tokens, config=config, inputs=inputs, concluding=concluding)
+
+    async def held(
+        self,
+        role: Role,
+        predictor: dspy.Predict,
+        schema: dict[str, Any],
+        *,
+        tokens: int,
+        config: dict[str, Any],
+        **inputs: Any,
+    ) -> dspy.Prediction:
+        """One call of a predictor as `predict` makes it, its reply held to a JSON Schema where the backend can do that.
+
+        What is written has to be checked all the same.
+
+        Raises:
+            BudgetSpent, BackendError, ContextTooLong: it was not made, or failed.
+        """
+        if self.backends is None or self.backends.can(role, "json_schema"):
+            form = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
+            try:
+                return await self.predict(
+                    role, predictor, tokens=tokens, config={**config, "response_format": form}, **inputs
+                )
+            except BackendRejected:
+                pass  # some backends know less of JSON Schema than they say
+        return await self.predict(role, predictor, tokens=tokens, config=config, **inputs)
+
+    async def classify(
+        self, session: str, turn: int, prompt: str, predictor: dspy.Predict, schema: dict[str, Any], **inputs: Any
+    ) -> str:
+        """The label that the sub-LM gives, asked by the code of a turn.
+
+        Args:
+            session: whose code it is.
+            turn: of the code.
+            prompt: what is asked, as the record tells it.
+            predictor: what is asked.
+            schema: of the reply.
+            inputs: of the predictor.
+
+        Raises:
+            BudgetSpent, BackendError, ContextTooLong: it was not asked, or failed.
+        """
+        config = {"temperature": 0.0, "max_tokens": _LABEL_TOKENS}
+
+        async def call() -> tuple[str, Usage]:
+            reply = await self.held(
+                "sub_lm", predictor, schema, tokens=estimate_tokens(prompt), config=config, **inputs
+            )
+            return reply.label, reply.usage
+
+        return await self._recorded_call(session, turn, prompt, call)
 
     async def _ask[T: _Reply](
         self,

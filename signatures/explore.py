@@ -20,6 +20,7 @@ class Explore(dspy.Signature):  # type: ignore[misc]
     - search(question): the passages that say most about it, best first; grep(pattern): the lines that match;
       peek(start, size): a piece; chunks(size): all of it in pieces
     - llm_query(prompt): ask a language model; llm_query_batched(prompts): many at once, answers in order
+    - classify(texts, labels, examples): the label of each text, as a model judges it; examples are (text, label)
     - rlm_query(question, text): have a question answered over a long text
     - SUBMIT(answer): gives the answer and ends
     """

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import subprocess
 import time
-from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.opencode import TASKS, OpenCode, OpenCodeFailed, Session, Task
-from evals.performance.processes import Server, rants, running
+from evals.performance.processes import Server
+from evals.serving import WAYS, serving
 
-_WAYS = ("RANTS", "own tool calling")
 _OUTPUT = 1024  # tokens of one answer
 
 
@@ -62,30 +60,17 @@ class _Bench:
         """Do what is not among the results, and write each outcome down as it comes."""
         over = {(outcome.way, outcome.task) for outcome in _known(results, self.gguf.name)}
         console = Console(stderr=True)
-        for way in _WAYS:
+        for way in WAYS:
             left = [task for task in tasks if (way, task.name) not in over]
             if not left:
                 continue
-            async with self._serving(way) as server:
+            async with serving(way, self.gguf, self.window) as server:
                 for task in left:
                     outcome = await asyncio.to_thread(self._attempt, way, server, task)
                     with results.open("a") as file:
                         file.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
                     said = "done" if outcome.done else "not done"
                     console.print(f"{way}: {task.name}: {said}, {outcome.seconds:.0f} s")
-
-    def _serving(self, way: str) -> AbstractAsyncContextManager[Server]:
-        """A server with the weights at temperature 0; both compute with as many threads."""
-        threads = max(1, (os.process_cpu_count() or 1) - 1)
-        if way == "RANTS":
-            variables = {
-                "RANTS_MODELS__GENERATOR__MODEL": str(self.gguf),
-                "RANTS_MODELS__GENERATOR__CONTEXT_WINDOW": str(self.window),
-                "RANTS_MODELS__GENERATOR__PARAMETERS": json.dumps({"temperature": 0, "threads": threads}),
-            }
-            return rants(variables=variables)
-        call = f"serve({str(self.gguf)!r}, {self.window}, {threads})"
-        return running(f"from evals.opencode.native import serve; {call}")
 
     def _attempt(self, way: str, server: Server, task: Task) -> Outcome:
         """Have opencode do a task, in a new home and a new repository."""
@@ -122,18 +107,18 @@ def _show(model: str, tasks: list[Task], known: list[Outcome]) -> None:
     by_cell = {(outcome.task, outcome.way): outcome for outcome in known}
     table = Table(title=f"opencode with {model}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("task")
-    for way in _WAYS:
+    for way in WAYS:
         table.add_column(way)
         table.add_column("seconds", justify="right")
     for task in tasks:
         row = [task.name]
-        for way in _WAYS:
+        for way in WAYS:
             outcome = by_cell[task.name, way]
             tools = ", ".join(outcome.tools[:4]) + (", ..." if len(outcome.tools) > 4 else "")
             row += [f"{'done' if outcome.done else '-'} ({tools})", f"{outcome.seconds:.0f}"]
         table.add_row(*row)
     total = ["done"]
-    for way in _WAYS:
+    for way in WAYS:
         total += [f"{sum(by_cell[task.name, way].done for task in tasks)}/{len(tasks)}", ""]
     table.add_section()
     table.add_row(*total)

@@ -34,11 +34,12 @@ async def answer(task: Task, backends: Backends, budget: BudgetSettings) -> Said
 def ranked(passages: list[str], question: str) -> list[int]:
     """The passages' places, best first; of equals the first."""
     asked = bm25s.tokenize([question], return_ids=False, show_progress=False)[0]
-    index = bm25s.BM25()
-    index.index(bm25s.tokenize(passages, show_progress=False), show_progress=False)
-    known = [word for word in asked if word in index.vocab_dict]
+    words = bm25s.tokenize(passages, show_progress=False)
+    known = [word for word in asked if word in words.vocab]
     if not known:
         return list(range(len(passages)))
+    index = bm25s.BM25()
+    index.index(words, show_progress=False)
     scores = index.get_scores(known)
     return sorted(range(len(passages)), key=lambda place: -float(scores[place]))
 

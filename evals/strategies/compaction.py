@@ -39,12 +39,12 @@ async def answer(task: Task, backends: Backends, budget: BudgetSettings) -> Said
         BackendError: the model failed.
         ContextTooLong: also much less than its window was too much for it.
     """
-    left = Budget(concluding(budget))
     if estimate_tokens(task.context) <= room_of(backends, worded("", task.question)):
         try:
-            return Said(await ask(backends, worded(task.context, task.question), left))
+            return Said(await ask(backends, worded(task.context, task.question), Budget(budget)))
         except ContextTooLong:
             pass  # the count was too rough
+    left = Budget(concluding(budget))
     room = room_of(backends, _READ, task.question)
     kept = room // _NOTES_SHARE
     size = max(1, int((room - kept) * len(task.context) / estimate_tokens(task.context)))

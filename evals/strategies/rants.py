@@ -16,7 +16,7 @@ async def direct(task: Task, backends: Backends, budget: BudgetSettings) -> Said
         ContextTooLong: the text does not fit the window.
         BackendError: the model failed.
     """
-    return await _said(LoopSettings(mode="direct", budget=concluding(budget)), task, backends)
+    return await _said(LoopSettings(mode="direct", budget=budget), task, backends)
 
 
 def explore(depth: int) -> Answer:

@@ -21,7 +21,7 @@ from programs.errors import ConfigurationError
 EVENNESS: Final = 2
 """The parameter of the Dirichlet distribution that the labels' shares come from: at 1 any would be as likely."""
 
-_LINES_PER_USER = 6
+_LINES_PER_USER = 4
 _BUSY = 0.2  # of the users
 _OF_THE_BUSY = 0.8  # of the lines
 

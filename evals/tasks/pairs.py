@@ -24,8 +24,8 @@ def asked(
 
     Args:
         seed: the same seed gives the same ones.
-        lines: each with one instance, of about 25 tokens, and a sixth as many users; `lines_in` tells how many make a
-            text of a given length.
+        lines: each with one instance, of about 25 tokens, by a quarter as many users, of whom some ask nothing;
+            `lines_in` tells how many make a text of a given length.
         query: its number, one of `QUERIES`; by default the seed chooses: they take turns.
         instances: to draw from, see `draw`. By default `made_up` ones.
 

@@ -99,6 +99,30 @@ def fidelity(
 
 
 @app.command()
+def turns(
+    *,
+    out: Annotated[Path, typer.Option(help="A folder for the results; a run goes on from there.")],
+    url: Annotated[
+        str | None, typer.Option(help="Of a server that is up, with /v1; by default RANTS is started.")
+    ] = None,
+    api_key: Annotated[str | None, typer.Option(help="For the server at --url.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="With --url what it is asked for; else a name of the catalogue, or a path of a .gguf file."),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many conversations.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first.")] = 0,
+    own: Annotated[bool, typer.Option(help="Without --url: ask the same weights by themselves, too.")] = True,
+    window: Annotated[int, typer.Option(min=1024, help="Without --url: tokens of the model's window.")] = 8192,
+) -> None:
+    """See how often whole conversations with tools end as they should, beside the model's own tool calling."""
+    from evals.turns import turns
+
+    run = turns(out=out, url=url, api_key=api_key, model=model, count=count, seed=seed, own=own, window=window)
+    asyncio.run(run)
+
+
+@app.command()
 def compare(
     a: Annotated[Path, typer.Argument(help="A folder of results.")],
     b: Annotated[Path, typer.Argument(help="Another.")],

@@ -11,6 +11,8 @@ from evals.performance.load import Load, Reply, WrongReply, load
 from evals.performance.loop_stub import plan
 from evals.performance.peer import PeerFailed, peer
 from evals.performance.processes import running, tree_memory
+from evals.scripted import Reply as Scripted
+from evals.scripted import ScriptedBackend, in_turn
 
 RANTS = Path(sys.executable).with_name("rants")
 
@@ -58,6 +60,15 @@ async def test_a_peer_whose_sessions_fail_says_why() -> None:
     async with peer("floor", "bare", "http://127.0.0.1:1/v1") as floor:
         with pytest.raises(PeerFailed, match="2 of 2 sessions failed: ConnectionRefusedError"):
             await floor.ask([plan(1, "look"), plan(2, "look")])
+
+
+async def test_a_peer_is_asked_about_the_text_that_it_holds() -> None:
+    with ScriptedBackend(in_turn(Scripted(["yes"], streamed=False))) as lm:
+        async with peer("floor", "bare", lm.base_url) as floor:
+            await floor.hold("ä" * 100_000)
+            ran = await floor.ask([plan(1, "look")])
+    assert ran.answers == ("100000",)
+    assert len(lm.calls) == 1
 
 
 async def test_the_scripted_lm_refuses_what_no_plan_foresees() -> None:

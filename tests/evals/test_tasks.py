@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import random
 import re
-import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,9 +29,14 @@ from evals.tasks import (
     read_instances,
     scripted_root,
 )
-from evals.tasks.lines import Line
+from evals.tasks.lines import Line, draw, lines_in
 from evals.tasks.oracle import GIVE_LABELS, UNKNOWN
+from evals.tasks.queries import QUERIES, Limit, Need, Query
+from evals.tasks.questions import FORMS, Form, pose
+from evals.tasks.scoring import score_pairs
 from programs.environment import Context, Host, Jail
+from programs.errors import ConfigurationError
+from tests.evals.second import HAVING, counted, paired, rows_of, spoken
 
 TREC = Path(__file__).parents[2] / "../shared/data/trec_qc.jsonl"
 SEEDS = range(3)
@@ -62,11 +67,21 @@ def test_instances_are_read_from_a_file(tmp_path: Path) -> None:
     path.write_text('{"question": "Who is  Ada ?", "label": "human being", "more": 1}\n' * 2)
     assert read_instances(path) == [Instance("Who is Ada ?", "human being")]
     path.write_text(path.read_text() + '{"question": "Who is Ada ?", "label": "entity"}\n')
-    with pytest.raises(ValueError, match="two labels"):
+    with pytest.raises(ConfigurationError, match="line 3: two labels"):
         read_instances(path)
     path.write_text('{"question": "Who is Ada ?", "label": "person"}\n')
-    with pytest.raises(ValueError, match="unknown label 'person'"):
+    with pytest.raises(ConfigurationError, match="line 1: unknown label 'person'"):
         read_instances(path)
+
+
+@pytest.mark.parametrize("line", ["", "[]", '{"question": "Who is Ada ?"}', '{"question": 1, "label": "entity"}', "{"])
+def test_a_file_of_something_else_is_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "instances.jsonl"
+    path.write_text(f"{line}\n")
+    with pytest.raises(ConfigurationError, match="line 1 is not a JSON object with"):
+        read_instances(path)
+    with pytest.raises(ConfigurationError, match="cannot read the questions"):
+        read_instances(tmp_path)
 
 
 # --- gold, by hand
@@ -98,36 +113,82 @@ FEW = [
     ("form", "answer"),
     [("most", "entity"), ("least", "abbreviation"), ("count", "3"), ("user", "entity"), ("compare", "less common")],
 )
-def test_labels_by_hand(form: labels.Form, answer: str) -> None:
-    task = labels.ask(form, FEW, ("location", "entity"))
+def test_labels_by_hand(form: Form, answer: str) -> None:
+    task = labels.ask(pose(form, FEW, ("location", "entity")), FEW)
     assert task.answer == answer
     assert task.gold["3 10002 location ?"] == "location"
     assert "Date: Jan 03, 2023 || User: 10002 || Instance: 3 10002 location ?\n" in task.context
 
 
+def test_rivals_by_hand() -> None:
+    lines = [*FEW, line(14, 10001, "entity")]
+    task = labels.ask(pose("rivals", lines, ("entity", "location")), lines)
+    assert task.answer == "10001"
+    assert "the label 'entity': user 10001 or user 10004?" in task.question
+    for label in ("entity", "human being", "location"):  # one question more, one user alone, one question more
+        with pytest.raises(ValueError, match="no user has clearly more"):
+            pose("rivals", FEW, (label, "location"))
+
+
 def test_labels_by_hand_where_two_are_equally_common() -> None:
-    assert labels.ask("compare", FEW, ("location", "entity")).answer == "less common"
-    assert labels.ask("compare", FEW, ("entity", "location")).answer == "more common"
-    assert labels.ask("compare", FEW, ("numeric value", "human being")).answer == "equally frequent"
+    def compared(first: str, second: str) -> str:
+        return pose("compare", FEW, (first, second)).answer(FEW)
+
+    assert compared("location", "entity") == "less common"
+    assert compared("entity", "location") == "more common"
+    assert compared("numeric value", "human being") == "equally frequent"
     with pytest.raises(ValueError, match="equally common"):
-        labels.ask("most", FEW[:2], ("entity", "location"))
+        pose("most", FEW[:2], ("entity", "location"))
+    with pytest.raises(ValueError, match="equally common"):
+        pose("least", FEW[:2], ("entity", "location"))
+
+
+def test_what_is_nearly_as_common_is_not_asked_about() -> None:
+    form: Form
+    few = [line(1, 10001, "entity", f"{number} ?") for number in range(51)]
+    many = [line(1, 10001, "location", f"{number} !") for number in range(49)]
+    for form in ("most", "compare"):
+        with pytest.raises(ValueError, match="nearly"):
+            pose(form, few + many, ("entity", "location"))
+        assert pose(form, few + many[1:], ("entity", "location"))
+    with pytest.raises(ValueError, match="no user has a most common label"):
+        pose("user", few + many, ("entity", "location"))
+
+
+def one(count: int, *names: str, exactly: bool = False) -> tuple[Need, ...]:
+    return (Need(count, names, exactly),)
+
+
+FIFTH = datetime.date(2023, 1, 5)
 
 
 @pytest.mark.parametrize(
-    ("form", "first", "second", "day", "answer"),
+    ("query", "answer"),
     [
-        ("both", "location", "numeric value", 1, "(10001, 10002)\n(10001, 10004)\n(10002, 10004)"),
-        ("each", "abbreviation", "location", 1, "(10001, 10003)\n(10002, 10003)"),
-        ("each", "numeric value", "location", 1, "(10001, 10002)\n(10001, 10004)\n(10002, 10004)"),
-        ("exactly", "entity", "numeric value", 1, "(10001, 10003)\n(10001, 10004)\n(10003, 10004)"),
-        ("exactly", "location", "abbreviation", 1, "none"),
-        ("after", "entity", "location", 5, "(10002, 10004)"),
-        ("after", "entity", "location", 4, "(10002, 10003)\n(10002, 10004)\n(10003, 10004)"),
+        (Query(one(1, "location", "numeric value")), "(10001, 10002)\n(10001, 10004)\n(10002, 10004)"),
+        (Query(one(1, "abbreviation"), one(1, "location")), "(10001, 10003)\n(10002, 10003)"),
+        (Query(one(1, "numeric value"), one(1, "location")), "(10001, 10002)\n(10001, 10004)\n(10002, 10004)"),
+        (
+            Query(one(1, "entity") + one(1, "numeric value"), one(1, "entity", exactly=True)),
+            "(10001, 10003)\n(10001, 10004)\n(10003, 10004)",
+        ),
+        (Query(one(1, "location") + one(1, "abbreviation"), one(1, "location", exactly=True)), "none"),
+        (Query(one(2, "location", exactly=True), one(2, "entity")), "(10001, 10002)"),
+        (Query(one(2, "location"), one(1, "location", exactly=True)), "(10001, 10002)"),
+        (Query(one(1, "entity", "location"), limit=Limit("entity", FIFTH, after=True)), "(10002, 10004)"),
+        (
+            Query(one(1, "entity", "location"), limit=Limit("entity", datetime.date(2023, 1, 4), after=True)),
+            "(10002, 10003)\n(10002, 10004)\n(10003, 10004)",
+        ),
+        (Query(one(1, "entity", "location"), limit=Limit("entity", FIFTH, after=False)), "none"),
+        (
+            Query(one(1, "entity", "location"), limit=Limit("entity", datetime.date(2023, 1, 6), after=False)),
+            "(10002, 10003)",
+        ),
     ],
 )
-def test_pairs_by_hand(form: pairs.Form, first: str, second: str, day: int, answer: str) -> None:
-    condition = pairs.Condition(form, first, second, datetime.date(2023, 1, day))
-    assert pairs.ask(condition, FEW).answer == answer
+def test_pairs_by_hand(query: Query, answer: str) -> None:
+    assert pairs.ask(query, FEW).answer == answer
 
 
 def test_depth_by_hand() -> None:
@@ -145,76 +206,28 @@ def test_depth_by_hand() -> None:
 # --- gold, computed again from the text
 
 
-def rows_of(task: Task) -> list[tuple[int, str, str]]:
-    """User, day (as ISO has it) and label of each line."""
-    found = re.findall(r"^Date: (.*) \|\| User: (\d+) \|\| Instance: (.*)$", task.context, re.MULTILINE)
-    return [
-        (int(user), datetime.datetime.strptime(day, "%b %d, %Y").date().isoformat(), task.gold[text])
-        for day, user, text in found
-    ]
-
-
-def counted(form: labels.Form, task: Task) -> str:
-    user = re.search(r"of user (\d+) alone", task.question)
-    found = Counter(label for who, _, label in rows_of(task) if not user or who == int(user[1]))
-    ranked = sorted(LABELS, key=lambda label: found[label])
-    quoted = re.findall(r"label '(.*?)'", task.question)
-    match form:
-        case "least":
-            return ranked[0]
-        case "most" | "user":
-            return ranked[-1]
-        case "count":
-            return str(found[quoted[0]])
-        case "compare":
-            difference = found[quoted[0]] - found[quoted[1]]
-            return "more common" if difference > 0 else "less common" if difference < 0 else "equally frequent"
-
-
-HAVING: dict[pairs.Form, tuple[str, str]] = {
-    "both": ("sum(label in (:x, :y)) > 0",) * 2,
-    "each": ("sum(label = :x) > 0", "sum(label = :y) > 0"),
-    "exactly": ("sum(label = :x) > 0 and sum(label = :y) > 0", "sum(label = :x) = 1"),
-    "after": ("sum(label in (:x, :y)) > 0 and sum(label = :x and day <= :day) = 0",) * 2,
-}
-
-
-def paired(form: pairs.Form, task: Task) -> str:
-    """In SQL, which shares nothing with how the task and the scripted root go about it."""
-    x, y, *_ = re.findall(r"labelled '(.*?)'|or '(.*?)'", task.question)
-    day = re.search(r"are after (\w+ \d+, \d+)", task.question)
-    values = {
-        "x": "".join(x),
-        "y": "".join(y),
-        "day": datetime.datetime.strptime(day[1], "%b %d, %Y").date().isoformat() if day else "",
-    }
-    database = sqlite3.connect(":memory:")
-    database.execute("create table rows (user integer, day text, label text)")
-    database.executemany("insert into rows values (?, ?, ?)", rows_of(task))
-    one, other = (f"(select user from rows group by user having {condition})" for condition in HAVING[form])
-    found = database.execute(
-        f"select distinct min(a.user, b.user) as low, max(a.user, b.user) as high from {one} a, {other} b "
-        "where a.user <> b.user order by low, high",
-        values,
-    ).fetchall()
-    database.close()
-    return "\n".join(map(str, found)) or "none"
-
-
-@pytest.mark.parametrize("form", labels.FORMS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_labels_counted_again(seed: int, form: labels.Form) -> None:
+def test_labels_counted_again(seed: int, form: Form) -> None:
     task = labels.make(seed, 300, form)
     assert len(rows_of(task)) == 300
-    assert counted(form, task) == task.answer
+    assert counted(task) == task.answer
 
 
-@pytest.mark.parametrize("form", pairs.FORMS)
-@pytest.mark.parametrize("seed", SEEDS)
-def test_pairs_found_again(seed: int, form: pairs.Form) -> None:
-    task = pairs.make(seed, 200, form)
-    assert len(rows_of(task)) == 200
-    assert paired(form, task) == task.answer
+@pytest.mark.parametrize("query", QUERIES)
+def test_pairs_found_again(query: int) -> None:
+    answers = set()
+    for seed in SEEDS:
+        task = pairs.make(seed, 300, query)
+        assert len(rows_of(task)) == 300
+        assert paired(query, task) == task.answer
+        answers.add(task.answer)
+    assert answers != {"none"}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_queries_are_said_as_they_are_meant(query: int) -> None:
+    assert spoken(pairs.make(1, 20, query)) == HAVING[query]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -234,13 +247,75 @@ def test_a_seed_makes_one_task_and_seeds_make_different_ones(make: Callable[[int
 
 
 def test_a_comparison_may_end_in_each_of_three_ways() -> None:
-    answers = {labels.make(seed, 60, "compare").answer for seed in range(30)}
+    instances = made_up(1, 1000)
+    answers = {labels.make(seed, 30, "compare", instances).answer for seed in range(60)}
     assert answers == {"more common", "less common", "equally frequent"}
 
 
-def test_too_few_lines_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 20"):
+def test_forms_and_queries_take_turns() -> None:
+    instances = made_up(1, 1000)
+    assert [labels.asked(seed, 60, instances=instances)[0].form for seed in range(12)] == [*FORMS] * 2
+    assert [pairs.asked(seed, 60, instances=instances)[0] for seed in range(40)] == [*QUERIES.values()] * 2
+
+
+def test_too_few_lines_and_unknown_queries_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="at least 20"):
         labels.make(1, 19)
+    with pytest.raises(ConfigurationError, match="from 1 to 20"):
+        pairs.make(1, query=21)
+    with pytest.raises(ConfigurationError, match="no question has the label 'abbreviation'"):
+        pairs.make(1, instances=[Instance("Who is Ada ?", "human being")])
+
+
+# --- how lines are drawn, and what a guess is worth
+
+
+def test_a_fifth_of_the_users_ask_four_fifths_of_the_questions() -> None:
+    lines = draw(random.Random(1), 6000, made_up(1, 1000))
+    asked = sorted(Counter(line.user for line in lines).values(), reverse=True)
+    assert 900 < len(asked) <= 1500
+    assert 0.78 < sum(asked[:300]) / 6000 < 0.85
+
+
+def test_any_label_may_be_the_most_and_the_least_common() -> None:
+    instances = made_up(1, 1000)
+    for form in ("most", "least"):
+        answers = Counter(labels.make(seed, 60, form, instances).answer for seed in range(120))
+        assert set(answers) == set(LABELS)
+        assert max(answers.values()) < 40
+
+
+@pytest.mark.parametrize("tokens", [1_000, 32_768])
+def test_texts_are_about_as_long_as_asked_for(tokens: int) -> None:
+    instances = made_up(1, 3000)
+    lines = lines_in(tokens, instances)
+    for seed in SEEDS:
+        for task in (labels.make(seed, lines, instances=instances), pairs.make(seed, lines, instances=instances)):
+            assert len(task.context) == pytest.approx(4 * tokens, rel=0.1)
+
+
+def test_the_floor_of_a_count_is_what_the_best_number_can_expect() -> None:
+    dice = random.Random(1)
+    counts = []
+    for _ in range(20_000):
+        shares = [dice.gammavariate(2, 1) for _ in LABELS]
+        share = shares[0] / sum(shares)
+        counts.append(sum(dice.random() < share for _ in range(30)))
+    best = max(sum(0.75 ** abs(guess - count) for count in counts) / len(counts) for guess in range(31))
+    assert labels.make(1, 30, "count").floor == pytest.approx(best, abs=0.005)
+
+
+def test_the_floor_of_a_choice_is_its_chance() -> None:
+    floors = {form: labels.make(1, 60, form).floor for form in FORMS if form != "count"}
+    assert floors == {"most": 1 / 6, "least": 1 / 6, "user": 1 / 6, "rivals": 1 / 2, "compare": 1 / 2}
+
+
+def test_the_floor_of_pairs_is_what_all_pairs_score() -> None:
+    for seed in range(20):
+        task = pairs.make(seed, 60)
+        users = {user for user, _, _ in rows_of(task)}
+        everything = "\n".join(f"({a}, {b})" for a in users for b in users if a < b)
+        assert task.floor == pytest.approx(score_pairs(task, everything))
 
 
 # --- the oracle
@@ -350,18 +425,17 @@ async def answer(jail: Jail, task: Task) -> str:
     return await SmallestLoop(jail, Oracle(task.gold)).answer(task.question, task.context)
 
 
-@pytest.mark.parametrize("form", labels.FORMS)
-async def test_root_solves_labels(jail: Jail, form: labels.Form) -> None:
+@pytest.mark.parametrize("form", FORMS)
+async def test_root_solves_labels(jail: Jail, form: Form) -> None:
     for seed in SEEDS:
         task = labels.make(seed, 100, form)
         assert await answer(jail, task) == task.answer
 
 
-@pytest.mark.parametrize("form", pairs.FORMS)
-async def test_root_solves_pairs(jail: Jail, form: pairs.Form) -> None:
-    for seed in SEEDS:
-        task = pairs.make(seed, 60, form)
-        assert await answer(jail, task) == task.answer
+@pytest.mark.parametrize("query", QUERIES)
+async def test_root_solves_pairs(jail: Jail, query: int) -> None:
+    task = next(task for seed in range(20) if (task := pairs.make(seed, 120, query)).answer != "none")
+    assert await answer(jail, task) == task.answer
 
 
 async def test_root_solves_needle(jail: Jail) -> None:
@@ -378,12 +452,12 @@ async def test_root_solves_depth_with_sessions_within_sessions(jail: Jail) -> No
     assert loop.prompts == 2 * 3 * 4
 
 
-@pytest.mark.parametrize("form", labels.FORMS)
-async def test_root_answers_what_the_sub_lm_said_and_knows_no_better(jail: Jail, form: labels.Form) -> None:
+@pytest.mark.parametrize("form", FORMS)
+async def test_root_answers_what_the_sub_lm_said_and_knows_no_better(jail: Jail, form: Form) -> None:
     task = labels.make(1, 100, form)
     oracle = Oracle(task.gold, error_rate=0.5)
     believed = replace(task, gold={text: oracle.label(text) for text in task.gold})
-    assert await SmallestLoop(jail, oracle).answer(task.question, task.context) == counted(form, believed)
+    assert await SmallestLoop(jail, oracle).answer(task.question, task.context) == counted(believed)
 
 
 async def test_root_solves_labels_over_a_conversation_and_documents(jail: Jail) -> None:
@@ -415,6 +489,8 @@ async def test_tasks_are_made_of_trec_too(jail: Jail) -> None:
     trec = read_instances(TREC)
     assert len(trec) > 5000
     task = labels.make(1, form="count", instances=trec)
-    assert counted("count", task) == task.answer
-    for task in (labels.make(1, 300, "most", trec), pairs.make(1, 100, "each", trec), depth.make(1, 1, 1, 9, trec)):
+    assert counted(task) == task.answer
+    users = {user for user, _, _ in rows_of(pairs.make(1, lines_in(32_768, trec), instances=trec))}
+    assert 210 < len(users) < 260  # the paper's texts of this length have about as many
+    for task in (labels.make(1, 300, "most", trec), pairs.make(1, 100, 12, trec), depth.make(1, 1, 1, 9, trec)):
         assert await answer(jail, task) == task.answer

@@ -41,7 +41,7 @@ from programs.events import (
 )
 from programs.settings import BudgetSettings, LoopSettings, ModelSettings, ModelsSettings, ResilienceSettings
 from programs.transcript import Context, ToolIntent, estimate_tokens
-from signatures import Conclude, Generate
+from signatures import Classify, Conclude, Generate
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the jail needs Linux")
 
@@ -521,6 +521,66 @@ async def test_a_batch_of_which_some_fail_says_how_many(bench: Bench) -> None:
     assert (await bench.ask()).text == "went on"
     assert "RuntimeError: 2 of 4 calls failed; the first: the sub_lm backend: scripted failure" in bench.observations[0]
     assert len(bench.sub.calls) == 4
+
+
+ANIMALS = "['cat', 'dog']"
+
+
+def barks(body: dict[str, Any]) -> Reply:
+    """A sub-LM that calls a dog what barks, held to the form or not."""
+    label = "dog" if "barks" in said(body)[-1] else "cat"
+    held = body.get("response_format")
+    return Reply([json.dumps({"label": label}) if held else f"It is a {label}."], usage=usage(9, 4))
+
+
+async def test_each_text_is_labelled_by_a_call_of_its_own(bench: Bench) -> None:
+    bench.sub.script = barks
+    bench.root.script = writes(
+        f"SUBMIT(classify(['it barks', 'it purrs', 'it barks'], {ANIMALS}, [('it bites', 'dog')]))"
+    )
+    assert (await bench.ask()).text == json.dumps(["dog", "cat", "dog"])
+    first = bench.sub.calls[0].body
+    assert [message["role"] for message in first["messages"]] == ["system", "user", "assistant", "user"]
+    assert said(first)[0] == f"{Classify.instructions}\n\nLabels: cat, dog"
+    assert said(first)[1:3] == ["it bites", '{"label": "dog"}']
+    assert first["response_format"]["json_schema"]["schema"]["properties"]["label"]["enum"] == ["cat", "dog"]
+    assert [event.reply for event in bench.of(ModelCalled)] == ["dog", "cat", "dog"]
+    assert sum((event.usage for event in bench.of(ModelCalled)), Usage()) == Usage(prompt=27, completion=12)
+
+
+async def test_a_sub_lm_that_cannot_be_held_to_labels_is_read_for_one(bench: Bench) -> None:
+    def free(body: dict[str, Any]) -> Reply:
+        if "response_format" in body:
+            return Reply(status=400, error={"message": "no such knob"})
+        return Reply(["A cat, or a dog."]) if "hides" in said(body)[-1] else barks(body)
+
+    bench.sub.script = free
+    bench.root.script = writes(f"print(classify(['it barks', 'it hides'], {ANIMALS}))", "SUBMIT(1)")
+    await bench.ask()
+    assert bench.observations[0] == "['dog', None]"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["'text', ['a']", "['text'], []", "['text'], 'a'", "[1], ['a']", "['text'], ['a'], [('x', 'b')]", "['text']", ""],
+)
+async def test_what_cannot_be_labelled_is_told_to_the_code(bench: Bench, asked: str) -> None:
+    bench.root.script = writes(f"classify({asked})", "SUBMIT('went on')")
+    assert (await bench.ask()).text == "went on"
+    assert "RuntimeError: classify(texts, labels, examples)" in bench.observations[0]
+    assert not bench.sub.calls
+
+
+async def test_labels_are_replayed_from_the_record(bench: Bench) -> None:
+    bench.sub.script = barks
+    bench.root.script = writes(
+        f"found = classify(['it barks', 'it purrs'], {ANIMALS}, {{'it bites': 'dog'}})", "SUBMIT(found)"
+    )
+    whole = (await bench.ask()).text
+    recorded = [event for event in bench.trajectory if not isinstance(event, CodeRan)]
+    paid = len(bench.sub.calls)
+    assert (await bench.ask(recorded=recorded)).text == whole
+    assert len(bench.sub.calls) == paid
 
 
 async def test_calls_of_many_threads_are_made_at_once(bench: Bench) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from evals.scripted import Call, ScriptedBackend
 from evals.tasks import Oracle, Task, depth, labels, needle, pairs, read_instances, scripted_root
+from evals.tasks.questions import FORMS, Form
 from programs import RANTS, Backends
 from programs.settings import LoopSettings, ModelSettings, ModelsSettings
 
@@ -34,19 +35,19 @@ async def explore(task: Task) -> tuple[str, Sequence[Call], Sequence[Call]]:
         return prediction.text, root.calls, oracle.calls
 
 
-@pytest.mark.parametrize("form", labels.FORMS)
-async def test_labels_of_3000_lines(form: labels.Form) -> None:
+@pytest.mark.parametrize("form", FORMS)
+async def test_labels_of_3000_lines(form: Form) -> None:
     task = labels.make(1, 3000, form)
     answer, turns, prompts = await explore(task)
     assert answer == task.answer
     assert len(turns) == 5
-    if form != "user":
+    if form not in ("user", "rivals"):
         assert len(prompts) == 2 * -(-1500 // 40)  # each half in batches of 40 lines
 
 
-@pytest.mark.parametrize("form", pairs.FORMS)
-async def test_pairs_of_780_lines(form: pairs.Form) -> None:
-    task = pairs.make(1, 780, form)
+@pytest.mark.parametrize("query", [1, 5, 11, 19])
+async def test_pairs_of_1300_lines(query: int) -> None:
+    task = pairs.make(1, 1300, query)
     answer, turns, _ = await explore(task)
     assert answer == task.answer
     assert len(turns) == 5
