@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from programs.errors import ConfigurationError
+from evals.ledger import Ledger
 
 
 class Played(BaseModel):
@@ -44,43 +44,14 @@ class Played(BaseModel):
     messages: tuple[dict[str, Any], ...]
 
 
-class Results:
-    """The results of one folder.
+type Results = Ledger[tuple[str, str, int], Played]
+"""By side, model and seed."""
 
-    Args:
-        folder: made if need be; `turns.jsonl` in it is read, and added to.
+
+def results_of(folder: Path) -> Results:
+    """The results of one folder, in its file `turns.jsonl`.
 
     Raises:
-        ConfigurationError: the file cannot be read or written, or is something else.
+        ConfigurationError: see `Ledger`.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "turns.jsonl"
-        self._known: dict[tuple[str, str, int], Played] = {}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            text = self._path.read_text("utf-8") if self._path.exists() else ""
-            # A run that was killed may have left a part of a line.
-            whole = text[: text.rfind("\n") + 1]
-            if whole != text:
-                self._path.write_text(whole, "utf-8")
-        except OSError as error:
-            raise ConfigurationError(f"cannot use {self._path}: {error.strerror}") from error
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                self._keep(Played.model_validate_json(line))
-            except ValidationError as error:
-                raise ConfigurationError(f"{self._path}, line {number} is no result: choose another --out") from error
-
-    def find(self, side: str, model: str, seed: int) -> Played | None:
-        """What is already known of a conversation."""
-        return self._known.get((side, model, seed))
-
-    def add(self, played: Played) -> None:
-        """Keep a result, in the file too."""
-        self._keep(played)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{played.model_dump_json()}\n")
-
-    def _keep(self, played: Played) -> None:
-        self._known[played.side, played.model, played.seed] = played
+    return Ledger(folder, Played, lambda played: (played.side, played.model, played.seed), name="turns.jsonl")

@@ -16,7 +16,7 @@ from rich.table import Table
 from evals.intervals import wilson
 from evals.serving import WAYS, Way, serving
 from evals.turns.client import play
-from evals.turns.results import Played, Results
+from evals.turns.results import Played, Results, results_of
 from evals.turns.scenarios import make
 from programs.backends.catalogue import BUNDLED, resolve
 from programs.errors import BackendUnavailable, ConfigurationError
@@ -56,7 +56,7 @@ async def turns(
             folder cannot be used.
         BackendUnavailable: nobody listens at `url`, or no more.
     """
-    results = Results(out)
+    results = results_of(out)
     if url is not None:
         async with AsyncOpenAI(base_url=url, api_key=api_key or "any", timeout=_PATIENCE) as client:
             asked = model or await _first(client)
@@ -67,7 +67,7 @@ async def turns(
     gguf = resolve(model or BUNDLED).absolute()
     sides = WAYS if own else WAYS[:1]
     for side in sides:
-        if all(results.find(side, gguf.name, number) for number in range(seed, seed + count)):
+        if all(results.find((side, gguf.name, number)) for number in range(seed, seed + count)):
             continue  # a server would be started for nothing
         async with _started(side, gguf, window) as client:
             await _have(client, _ASKED, side, gguf.name, results, count=count, seed=seed)
@@ -106,7 +106,7 @@ async def _have(
     with console.status("") as status:
         for done, number in enumerate(range(seed, seed + count)):
             status.update(f"{side}: {right} of {done} right")
-            played = results.find(side, name, number)
+            played = results.find((side, name, number))
             if played is None:
                 played = await play(make(number), client, model, side, name)
                 results.add(played)
@@ -119,7 +119,7 @@ def _show(name: str, sides: Sequence[str], results: Results, *, count: int, seed
     for column in ("right", "state right", "calls", "invalid", "replies", "ended early", "seconds, median"):
         table.add_column(column, justify="right")
     for side in sides:
-        known = [results.find(side, name, number) for number in range(seed, seed + count)]
+        known = [results.find((side, name, number)) for number in range(seed, seed + count)]
         table.add_row(side, *_cells([played for played in known if played is not None]))
     Console(width=110).print(table)
 
