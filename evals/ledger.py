@@ -34,7 +34,8 @@ class Ledger[K: Hashable, T: BaseModel]:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.touch()
+            if not self._path.exists():
+                return
             results, whole = read(self._path, kind, mend="choose another --out")
             # A run that was killed may have left a part of a line.
             os.truncate(self._path, whole)
