@@ -13,8 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from evals.intervals import wilson
 from evals.serving import WAYS, Way, serving
-from evals.tools.table import wilson
 from evals.turns.client import play
 from evals.turns.results import Played, Results
 from evals.turns.scenarios import make
