@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from copy import deepcopy
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -71,14 +72,15 @@ def test_a_tool_that_cannot_changes_nothing() -> None:
     desk = deepcopy(SCENARIOS[0].begin)
     before = desk.state()
     member, title = next(iter(desk.members)), next(one for one in desk.titles.values() if not any(one.free.values()))
-    for name, arguments in {
+    impossible: dict[str, dict[str, Any]] = {
         "find_member": {"name": "Nobody"},
         "lend": {"member_id": member, "title_id": title.id, "branch": "Hill"},
         "renew": {"loan_id": "L0"},
         "pay": {"member_id": member, "euros": 1000},
         "stop_waiting": {"member_id": "M0", "title_id": title.id},
         "move_copy": {"title_id": title.id, "from_branch": "Hill", "to_branch": "North"},
-    }.items():
+    }
+    for name, arguments in impossible.items():
         with pytest.raises(Refused):
             desk.call(name, arguments)
     assert desk.state() == before
