@@ -1,13 +1,10 @@
-"""What became of each conversation, as a file that a run is taken up from again: a line of JSON a conversation."""
+"""What became of each conversation."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from programs.errors import ConfigurationError
+from pydantic import BaseModel, ConfigDict
 
 
 class Played(BaseModel):
@@ -43,44 +40,7 @@ class Played(BaseModel):
     failure: str | None
     messages: tuple[dict[str, Any], ...]
 
-
-class Results:
-    """The results of one folder.
-
-    Args:
-        folder: made if need be; `turns.jsonl` in it is read, and added to.
-
-    Raises:
-        ConfigurationError: the file cannot be read or written, or is something else.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "turns.jsonl"
-        self._known: dict[tuple[str, str, int], Played] = {}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            text = self._path.read_text("utf-8") if self._path.exists() else ""
-            # A run that was killed may have left a part of a line.
-            whole = text[: text.rfind("\n") + 1]
-            if whole != text:
-                self._path.write_text(whole, "utf-8")
-        except OSError as error:
-            raise ConfigurationError(f"cannot use {self._path}: {error.strerror}") from error
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                self._keep(Played.model_validate_json(line))
-            except ValidationError as error:
-                raise ConfigurationError(f"{self._path}, line {number} is no result: choose another --out") from error
-
-    def find(self, side: str, model: str, seed: int) -> Played | None:
-        """What is already known of a conversation."""
-        return self._known.get((side, model, seed))
-
-    def add(self, played: Played) -> None:
-        """Keep a result, in the file too."""
-        self._keep(played)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{played.model_dump_json()}\n")
-
-    def _keep(self, played: Played) -> None:
-        self._known[played.side, played.model, played.seed] = played
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What is played once: the side, the model and the seed."""
+        return self.side, self.model, self.seed

@@ -14,12 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.intervals import wilson
+from evals.ledger import Ledger
 from evals.serving import WAYS, Way, serving
 from evals.turns.client import play
-from evals.turns.results import Played, Results
+from evals.turns.results import Played
 from evals.turns.scenarios import make
 from programs.backends.catalogue import BUNDLED, resolve
 from programs.errors import BackendUnavailable, ConfigurationError
+
+type _Results = Ledger[tuple[str, str, int], Played]
 
 _GIVEN = "given"  # the side that a URL names
 _ASKED = "rants-one"  # llama.cpp's server does not care
@@ -56,7 +59,7 @@ async def turns(
             folder cannot be used.
         BackendUnavailable: nobody listens at `url`, or no more.
     """
-    results = Results(out)
+    results: _Results = Ledger(out, Played, lambda played: played.key)
     if url is not None:
         async with AsyncOpenAI(base_url=url, api_key=api_key or "any", timeout=_PATIENCE) as client:
             asked = model or await _first(client)
@@ -67,7 +70,7 @@ async def turns(
     gguf = resolve(model or BUNDLED).absolute()
     sides = WAYS if own else WAYS[:1]
     for side in sides:
-        if all(results.find(side, gguf.name, number) for number in range(seed, seed + count)):
+        if all(results.find((side, gguf.name, number)) for number in range(seed, seed + count)):
             continue  # a server would be started for nothing
         async with _started(side, gguf, window) as client:
             await _have(client, _ASKED, side, gguf.name, results, count=count, seed=seed)
@@ -99,27 +102,27 @@ async def _first(client: AsyncOpenAI) -> str:
 
 
 async def _have(
-    client: AsyncOpenAI, model: str, side: str, name: str, results: Results, *, count: int, seed: int
+    client: AsyncOpenAI, model: str, side: str, name: str, results: _Results, *, count: int, seed: int
 ) -> None:
     console = Console(stderr=True)
     right = 0
     with console.status("") as status:
         for done, number in enumerate(range(seed, seed + count)):
             status.update(f"{side}: {right} of {done} right")
-            played = results.find(side, name, number)
+            played = results.find((side, name, number))
             if played is None:
                 played = await play(make(number), client, model, side, name)
                 results.add(played)
             right += played.right
 
 
-def _show(name: str, sides: Sequence[str], results: Results, *, count: int, seed: int) -> None:
+def _show(name: str, sides: Sequence[str], results: _Results, *, count: int, seed: int) -> None:
     table = Table(title=f"{count} conversations with {name}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("side")
     for column in ("right", "state right", "calls", "invalid", "replies", "ended early", "seconds, median"):
         table.add_column(column, justify="right")
     for side in sides:
-        known = [results.find(side, name, number) for number in range(seed, seed + count)]
+        known = [results.find((side, name, number)) for number in range(seed, seed + count)]
         table.add_row(side, *_cells([played for played in known if played is not None]))
     Console(width=110).print(table)
 
