@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from server.commands import bench, db, evaluate, keys, sessions
+from server.commands import bench, db, evaluate, keys, optimize, sessions
 
 if TYPE_CHECKING:
     from programs.transcript import Context
@@ -27,6 +27,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(keys.app, name="keys")
 app.add_typer(sessions.app, name="sessions")
+app.command(name="optimize")(optimize.optimize)
 
 
 out = Console(highlight=False, soft_wrap=True)
