@@ -27,9 +27,6 @@ from programs.errors import ConfigurationError
 VERSION = 1
 """Of the format."""
 
-_UNTOLD = "augmented"
-"""What DSPy's optimisers mark a demonstration with that they have found; it is not said to a model."""
-
 
 class SavedPredictor(BaseModel):
     """One predictor of a saved program.
@@ -65,8 +62,9 @@ class SavedProgram(BaseModel):
 
 def saved(predictor: dspy.Predict) -> SavedPredictor:
     """What a program keeps of a predictor."""
-    demos = predictor.dump_state()["demos"]
-    told = [{name: value for name, value in demo.items() if name != _UNTOLD} for demo in demos]
+    # Optimisers and exports mark examples with more than what a model is told.
+    demos, fields = predictor.dump_state()["demos"], predictor.signature.fields
+    told = [{name: value for name, value in demo.items() if name in fields} for demo in demos]
     # As it will be read again: a pair becomes a list.
     return SavedPredictor(
         signature=predictor.signature.signature,
