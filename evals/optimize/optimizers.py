@@ -79,7 +79,10 @@ def bootstrap(search: Search) -> None:
 
 def look(student: Student, jobs: Sequence[str], concurrency: int) -> None:
     """Have the student do these jobs."""
-    dspy.Evaluate(devset=_examples(jobs), metric=score, num_threads=concurrency, max_errors=1)(student)
+    evaluate = dspy.Evaluate(
+        devset=_examples(jobs), metric=score, num_threads=concurrency, max_errors=1, display_progress=True
+    )
+    evaluate(student)
 
 
 class _MIPROv2(dspy.MIPROv2):  # type: ignore[misc]

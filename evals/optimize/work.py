@@ -124,9 +124,11 @@ class Work:
         with doing:
             if (known := self._ran.get((name, job))) is None:
                 self._take()
-                known = self._ran[name, job] = self._now(rants, backends, f"{name} {job}", job)
-                if who == STUDENT:
-                    self._programs[name] = program
+                known = self._now(rants, backends, f"{name} {job}", job)
+                with self._lock:
+                    self._ran[name, job] = known
+                    if who == STUDENT:
+                        self._programs[name] = program
         return known
 
     def on(self, program: Program, jobs: Sequence[str]) -> list[Done]:
