@@ -2,7 +2,19 @@
 
 from programs.backends import Backends
 from programs.outline import outline
+from programs.program import load_program, save_program
 from programs.rants import RANTS
 from programs.transcript import Message, Sampling, Session, Transcript, Usage
 
-__all__ = ["RANTS", "Backends", "Message", "Sampling", "Session", "Transcript", "Usage", "outline"]
+__all__ = [
+    "RANTS",
+    "Backends",
+    "Message",
+    "Sampling",
+    "Session",
+    "Transcript",
+    "Usage",
+    "load_program",
+    "outline",
+    "save_program",
+]

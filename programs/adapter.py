@@ -56,21 +56,26 @@ class NativeAdapter(dspy.Adapter):  # type: ignore[misc]
         self, lm: dspy.LM, lm_kwargs: Fields, signature: Any, demos: Iterable[Fields], inputs: Fields
     ) -> Request:
         """The call as it goes to the engine."""
-        said = [(name, field.annotation) for name, field in signature.input_fields.items()]
+        system, turns = self.said(signature, demos, inputs)
+        return Request(
+            model=lm.model,
+            system=system,
+            # A request must say something; a conversation may be nothing but its system message.
+            messages=turns or (Message.user(""),),
+            config=call_config({**lm.kwargs, **lm_kwargs}),
+        )
+
+    def said(self, signature: Any, demos: Iterable[Fields], inputs: Fields) -> tuple[str | None, tuple[Message, ...]]:
+        """The prompt: its system message, if there is one, and the turns."""
+        fields = [(name, field.annotation) for name, field in signature.input_fields.items()]
         written = tuple(signature.output_fields)
-        asked = _turns(said, written, inputs)
+        asked = _turns(fields, written, inputs)
         body = 0
         while body < len(asked) and asked[body]["role"] in _LEADING:
             body += 1
         system = [signature.instructions, *(message["content"] for message in asked[:body])]
-        turns = [turn for demo in demos for turn in _turns(said, written, demo)] + asked[body:]
-        return Request(
-            model=lm.model,
-            system="\n\n".join(part for part in system if part) or None,
-            # A request must say something; a conversation may be nothing but its system message.
-            messages=tuple(map(_message, turns)) or (Message.user(""),),
-            config=call_config({**lm.kwargs, **lm_kwargs}),
-        )
+        turns = [turn for demo in demos for turn in _turns(fields, written, demo)] + asked[body:]
+        return "\n\n".join(part for part in system if part) or None, tuple(map(_message, turns))
 
     def read(self, signature: Any, reply: Response) -> dict[str, Any]:
         """The fields of a reply: the signature's outputs; and `written`, `finish_reason`, `usage` and `model`."""

@@ -47,7 +47,7 @@ class Prompt:
             self.context += f"\n\nSUBMIT takes JSON, as this asks for it: {as_text(wanted)}"
         self.config = {"max_tokens": min(_LONGEST_REPLY, int(window * _REPLY_SHARE))}
         self._room = int(window * (1 - _REPLY_SHARE))
-        self._history: list[dict[str, Any]] = []
+        self._history: list[dict[str, str]] = []
         self._observation = ""
         demos = sum(estimate_tokens(str(demo)) for demo in predictor.demos)
         said = sum(estimate_tokens(message["content"]) for message in self.messages)
@@ -71,12 +71,7 @@ class Prompt:
 
     def add(self, written: CodeWritten, observation: str) -> None:
         """A turn was taken."""
-        # A turn of the assistant's that is quite empty is refused by some servers.
-        reasoning = written.reasoning or ("" if written.code else "(nothing)")
-        turn = {"budget": written.budget, "reasoning": reasoning, "code": written.code}
-        if self._observation:
-            turn = {"observation": self._observation, **turn}
-        self._history.append(turn)
+        self._history.append(told(written, self._observation))
         self._observation = observation
         self._growing = self._measure()
         if self.tokens > self._room:
@@ -119,6 +114,14 @@ class Prompt:
 
     def _measure(self) -> int:
         return sum(map(_size, self._history)) + estimate_tokens(self._observation)
+
+
+def told(written: CodeWritten, before: str) -> dict[str, str]:
+    """A turn as it is told afterwards; `before` is what the code of the turn before it printed."""
+    # A turn of the assistant's that is quite empty is refused by some servers.
+    reasoning = written.reasoning or ("" if written.code else "(nothing)")
+    turn = {"budget": written.budget, "reasoning": reasoning, "code": written.code}
+    return {"observation": before, **turn} if before else turn
 
 
 def _size(turn: Mapping[str, str]) -> int:

@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -32,6 +33,7 @@ from programs.errors import BudgetSpent, ContextTooLong, InvalidRequest
 from programs.events import Event, RunDone, StepDone, TextDelta, Trajectory, messages_of
 from programs.execution import executed
 from programs.explore import Explore
+from programs.program import load_program
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
 from programs.splitter import split
@@ -82,6 +84,10 @@ class RANTS(dspy.Module):  # type: ignore[misc]
             process.
         runner: executes gateway tools; None where no session has any.
         tracing: makes the spans of runs; None takes what this process has installed of OpenTelemetry, if it has.
+        program: a file with instructions and demonstrations, as `rants optimize` writes them; None takes our own.
+
+    Raises:
+        ConfigurationError: the program does not fit.
     """
 
     def __init__(
@@ -91,6 +97,8 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         environment: Environment | None = None,
         runner: Runner | None = None,
         tracing: Tracing | None = None,
+        *,
+        program: Path | None = None,
     ) -> None:
         super().__init__()
         self.backends = backends
@@ -102,6 +110,8 @@ class RANTS(dspy.Module):  # type: ignore[misc]
         self.runner = runner
         self.tracing = tracing or Tracing()
         self._environment = environment
+        if program is not None:
+            load_program(self, program)
 
     @property
     def environment(self) -> Environment:

@@ -157,9 +157,8 @@ class _Compilation:
         self._window = tree.window("tool_compiler")
         self._callable = [tool for tool in tools.offered if tools.named in (None, tool.name)]
         self._shown = shortlist(intent.text, self._callable, int(self._window * _TOOLS_SHARE))
-        self._asked = {"tools": "\n".join(map(full, self._shown)), "conversation": _said(messages)}
+        self._asked = asked(intent, self._shown, messages)
         self._said = f"{intent.text}\n{self._asked['conversation']}"
-        self._asked["intent"] = wanted(intent.text, intent.blocks)
 
     async def run(self) -> Compiled:
         """Take the calls that the intent itself writes out; else ask for its parts, and at most twice for the calls."""
@@ -265,6 +264,21 @@ class _Compilation:
         config: dict[str, Any] = {"temperature": 0.0, "max_tokens": min(longest, int(self._window * _REPLY_SHARE))}
         tokens = sum(estimate_tokens(str(value)) for value in inputs.values())
         return await self._tree.held("tool_compiler", predictor, schema, tokens=tokens, config=config, **inputs)
+
+
+def asked(intent: ToolIntent, shown: Sequence[Tool], messages: Sequence[Message]) -> dict[str, str]:
+    """What the compiler is asked for an intent, before it is told which tools are likely.
+
+    Args:
+        intent: what is wanted.
+        shown: the tools that it is told of.
+        messages: what was said before.
+    """
+    return {
+        "tools": "\n".join(map(full, shown)),
+        "conversation": _said(messages),
+        "intent": wanted(intent.text, intent.blocks),
+    }
 
 
 def shortlist(intent: str, tools: Sequence[Tool], room: int) -> list[Tool]:

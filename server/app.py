@@ -56,7 +56,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             state.metrics = Metrics(tools=gateway.registry)
             rates = Rates(configured.rate_limits, store if configured.shares_buckets else MemoryBuckets())
             state.admission = Admission(configured.limits, rates, lag, state.metrics)
-            rants = RANTS(backends, configured.rlm.rants_one, runner=gateway.registry, tracing=traces.tracing)
+            rants = RANTS(
+                backends,
+                configured.rlm.rants_one,
+                runner=gateway.registry,
+                tracing=traces.tracing,
+                program=configured.rlm.program,
+            )
             state.store = store
             state.backends = backends
             state.gatekeeper = Gatekeeper(configured.auth, store)

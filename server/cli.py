@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from server.commands import bench, db, evaluate, keys, sessions
+from server.commands import bench, db, evaluate, keys, optimize, sessions
 
 if TYPE_CHECKING:
     from programs.transcript import Context
@@ -27,6 +27,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(keys.app, name="keys")
 app.add_typer(sessions.app, name="sessions")
+app.command(name="optimize")(optimize.optimize)
 
 
 out = Console(highlight=False, soft_wrap=True)
@@ -82,11 +83,12 @@ async def _preflight(settings: Settings) -> bool:
     """Find out what cannot be used while the answer can still be one sentence. Gives whether anybody has a key.
 
     Raises:
-        ConfigurationError, StoreError: the weights or the database.
+        ConfigurationError, StoreError: the weights, the program or the database.
     """
-    from programs import Backends
+    from programs import RANTS, Backends
     from store import Store
 
+    RANTS(program=settings.rlm.program)
     await Backends(settings.models, settings.resilience).aclose()
     async with await Store.open(settings.state) as store:
         made = any(key.revoked_at is None for key in await store.keys())
@@ -110,6 +112,8 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
     if settings.server.workers > 1:
         yield f"  workers: {settings.server.workers}; each has embedded weights and environments of its own"
     yield f"  environment: {shared(settings.rlm.rants_one.environment).name}"
+    if settings.rlm.program is not None:
+        yield f"  program: {escape(str(settings.rlm.program))}"
     yield f"  store: {escape(settings.state.place)}"
     key = "one of your API keys" if settings.auth.enabled else "any text"
     yield "Point your client here:"
@@ -166,7 +170,7 @@ async def _ask(settings: Settings, question: str, context: Context | None, *, tr
 
     logging.getLogger("dspy").setLevel(logging.ERROR)
     backends = Backends(settings.models, settings.resilience)
-    rants = RANTS(backends, settings.rlm.rants_one)
+    rants = RANTS(backends, settings.rlm.rants_one, program=settings.rlm.program)
     try:
         async with aclosing(rants.run(Session.asking("ask", question, context))) as events:
             await Terminal(err, trace=trace).show(events)
@@ -184,9 +188,10 @@ def doctor() -> None:
 
 
 async def _doctor(settings: Settings) -> bool:
-    from programs import Backends
+    from programs import RANTS, Backends
     from programs.environment import shared
     from programs.errors import RantsError
+    from programs.program import load_program
     from store import Store
 
     well = True
@@ -209,6 +214,11 @@ async def _doctor(settings: Settings) -> bool:
         say(f"database {path}", None, "")
     except RantsError as error:
         say(f"database {path}", str(error), mend)
+    if (program := settings.rlm.program) is not None:
+        try:
+            say(f"program {program}: {', '.join(load_program(RANTS(), program).predictors)}", None, "")
+        except RantsError as error:
+            say(f"program {program}", str(error), "Until then take rlm.program (RANTS_RLM__PROGRAM) out.")
     environment = shared(settings.rlm.rants_one.environment)
     try:
         await environment.start()

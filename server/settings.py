@@ -71,9 +71,16 @@ class LimitSettings(Section):
 
 
 class RLMSettings(Section):
-    """The models that clients see."""
+    """The models that clients see.
+
+    Attributes:
+        rants_one: the one that there is.
+        program: a file with its instructions and demonstrations, as `rants optimize` writes them. None takes those that
+            come with RANTS.
+    """
 
     rants_one: LoopSettings = LoopSettings()
+    program: Path | None = None
 
 
 class ApiKey(Section):

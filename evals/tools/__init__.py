@@ -3,7 +3,6 @@
 Cases are given as a file, one JSON object a line, in the form of the Berkeley Function Calling Leaderboard.
 """
 
-from evals.tools.optimise import optimise
 from evals.tools.run import tools
 
-__all__ = ["optimise", "tools"]
+__all__ = ["tools"]

@@ -121,12 +121,23 @@ def choose(
     """
     ordered = _mixed(cases, seed)
     if half is not None:
-        ordered = ordered[half == "held-out" :: 2]
+        ordered = dealt(ordered)[half == "held-out"]
     wanted = set(categories)
     if unknown := wanted - {case.category for case in cases}:
         known = ", ".join(sorted({case.category for case in cases}))
         raise ConfigurationError(f"no case has the category {min(unknown)!r}; there are {known}")
     return [case for case in ordered if not wanted or case.category in wanted][:count]
+
+
+def dealt(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
+    """Two halves of the cases, in their order, each with half of each category."""
+    hands: tuple[list[Case], list[Case]] = ([], [])
+    # Not every category begins with the same hand: of odd ones that would get all that is left over.
+    turns = {category: turn for turn, category in enumerate(sorted({case.category for case in cases}))}
+    for case in cases:
+        hands[turns[case.category] % 2].append(case)
+        turns[case.category] += 1
+    return hands
 
 
 def _mixed(cases: Sequence[Case], seed: int) -> list[Case]:

@@ -10,13 +10,11 @@ from rich.console import Console
 
 from evals.ledger import Ledger
 from evals.tools.cases import Case, Half, choose, read
-from evals.tools.optimise import load
 from evals.tools.own import Own
 from evals.tools.results import Outcome, Result
 from evals.tools.table import paired, table_of
-from programs import Backends
+from programs import RANTS, Backends
 from programs.settings import ModelsSettings, ResilienceSettings
-from programs.tool_compiler import ToolCompiler
 from programs.transcript import ToolCall
 
 type Ask = Callable[[Case], Awaitable[tuple[list[ToolCall], str]]]
@@ -48,7 +46,7 @@ async def tools(
         own: whether the model is also asked without RANTS.
         out: a folder for the results, case by case. Cases that are in it already, for the same model, are not asked
             again.
-        program: of `optimise`; by default the compiler as it is.
+        program: of `rants optimize`; by default the compiler as it is.
 
     Raises:
         ConfigurationError: there is no such file, category, model, folder or program.
@@ -59,9 +57,8 @@ async def tools(
     entry = models.tool_compiler or models.generator
     model = entry.model or "the first it lists"
     backends = Backends(models, resilience)
-    compiler = ToolCompiler(backends)
+    compiler = RANTS(backends, program=program).tool_compiler
     if program is not None:
-        load(compiler, program)
         model = f"{model} with {program.name}"
     alone = Own(backends.lm("tool_compiler"))
 

@@ -35,7 +35,9 @@ def tools(
     own: Annotated[bool, typer.Option(help="Ask the model by itself, too.")] = True,
     seed: Annotated[int, typer.Option(min=0, help="Chooses the cases.")] = 0,
     out: Annotated[Path | None, typer.Option(help="A folder for the results; a run goes on from there.")] = None,
-    program: Annotated[Path | None, typer.Option(help="Of `rants eval optimise`; by default none.")] = None,
+    program: Annotated[
+        Path | None, typer.Option(help="Of `rants optimize`; by default rlm.program, if there is one.")
+    ] = None,
 ) -> None:
     """See how often the tool compiler calls what is right, beside the same model's own function calling."""
     from evals.tools import tools
@@ -52,31 +54,9 @@ def tools(
         half=None if half is None else half.value,
         own=own,
         out=out,
-        program=program,
+        program=program or settings.rlm.program,
     )
     asyncio.run(run)
-
-
-@app.command()
-def optimise(
-    *,
-    cases: Annotated[Path, typer.Option(help="A file of cases, as for `rants eval tools`.")],
-    out: Annotated[Path, typer.Option(help="Where the program goes, a .json file.")],
-    model: Annotated[
-        str | None, typer.Option(help="A name of the catalogue, or a path of a .gguf file; by default the configured.")
-    ] = None,
-    count: Annotated[int, typer.Option(min=1, help="At most so many cases are tried.")] = 20,
-    demonstrations: Annotated[int, typer.Option(min=1, help="To find.")] = 2,
-    seed: Annotated[int, typer.Option(min=0, help="Chooses the cases.")] = 0,
-) -> None:
-    """Find more demonstrations for the tool compiler, in the development half of the cases."""
-    from evals.tools import optimise
-    from server.settings import Settings
-
-    settings = Settings.load()
-    models = models_of(settings, model)
-    found = optimise(cases, models, settings.resilience, out=out, seed=seed, count=count, demonstrations=demonstrations)
-    print(f"{out}: {found} more. Try them: rants eval tools --half held-out --program {out} --cases {cases}")
 
 
 @app.command()

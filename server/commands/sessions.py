@@ -20,6 +20,7 @@ from rich.tree import Tree
 if TYPE_CHECKING:
     from programs import Transcript
     from programs.events import Trajectory
+    from programs.transcript import Tools
     from store import Store, StoredRun, StoredSession
 
 app = typer.Typer(no_args_is_help=True, help="Look into conversations: list, show and export them.")
@@ -93,11 +94,20 @@ def export(
     *,
     tenant: Whose = None,
     to: Annotated[Path | None, typer.Option("--out", help="A file; by default standard output.")] = None,
+    dspy: Annotated[
+        bool, typer.Option("--dspy", help="What models were asked and wrote, as examples for DSPy, a line each.")
+    ] = False,
 ) -> None:
-    """Write a session as JSON: its transcript, its runs, and the trajectory of each."""
-    found, transcript, runs = _look(lambda store: _whole(store, session, tenant))
+    """Write a session as JSON: its transcript, its runs, and the trajectory of each.
+
+    With --dspy, write JSON Lines instead: each is a `dspy.Example(**line)`, a demonstration for the predictor that it
+    names. What the database does not have is left out: see programs/examples.py.
+    """
     # In ASCII: what is in a transcript may command a terminal.
-    text = json.dumps(_exported(found, transcript, runs), indent=2)
+    if dspy:
+        text = "\n".join(map(json.dumps, _look(lambda store: _examples(store, session, tenant))))
+    else:
+        text = json.dumps(_exported(*_look(lambda store: _whole(store, session, tenant))), indent=2)
     if to is None:
         print(text)
         return
@@ -139,6 +149,43 @@ async def _whole(store: Store, session_id: str, tenant: str | None) -> Whole:
     if runs:
         transcript = await store.transcript(session.tenant, runs[-1].id, output=True)
     return session, transcript, [(run, await store.trajectory(session.tenant, run.id)) for run in runs]
+
+
+async def _examples(store: Store, session_id: str, tenant: str | None) -> list[dict[str, Any]]:
+    """What its runs show, oldest first.
+
+    Raises:
+        NotFound: see `_whole`.
+    """
+    from programs import Message, Transcript
+    from programs.events import Stepped
+    from programs.examples import examples
+
+    found, _, runs = await _whole(store, session_id, tenant)
+    shown: list[dict[str, Any]] = []
+    for run, trajectory in runs:
+        given = await store.transcript(found.tenant, run.id, output=False)
+        if instructions := (run.request.get("echo") or {}).get("instructions"):
+            given = Transcript(messages=(Message(role="system", content=instructions), *given.messages))
+        # Until a run has ended, its steps are in its trajectory alone; of a child's, nobody has kept what was given.
+        steps = run.steps or [one for one in trajectory if isinstance(one, Stepped) and one.session == run.id]
+        shown += ({"run": run.id, **one} for one in examples(trajectory, steps, given, _tools(run)))
+    return shown
+
+
+def _tools(run: StoredRun) -> Tools | None:
+    """What a run was offered; None where the database does not say. Chat completions are kept without their tools."""
+    from programs.transcript import Tools
+    from server.tools import read_tools
+
+    if "tools" in run.request:
+        return Tools.model_validate(run.request["tools"])
+    asked = run.request.get("echo") or {}
+    listed = asked.get("tools")
+    # Those of RANTS are named alone, and may be others by now.
+    if listed is None or any(tool.get("type") == "mcp" for tool in listed):
+        return None
+    return read_tools(listed, asked.get("tool_choice"), asked.get("parallel_tool_calls"))
 
 
 def _tree(run: StoredRun, trajectory: Iterable[Trajectory]) -> Tree:

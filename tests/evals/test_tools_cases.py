@@ -91,6 +91,13 @@ def test_the_halves_have_nothing_in_common_whatever_is_chosen_of_them() -> None:
     assert len([name for name in reported if name.startswith("parallel")]) in (14, 15, 16)
 
 
+def test_each_half_has_half_of_each_category() -> None:
+    cases = many(simple=6, parallel=6)
+    halves = choose(cases, seed=3, half="development"), choose(cases, seed=3, half="held-out")
+    counts = [Counter(case.category for case in half) for half in halves]
+    assert [(count["simple"], count["parallel"]) for count in counts] == [(3, 3), (3, 3)]
+
+
 def test_a_category_that_no_case_has_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'serial'; there are parallel, simple"):
         choose(many(simple=1, parallel=1), categories=["serial"])

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dspy
 import pytest
 
 from evals.scripted import Reply, ScriptedBackend, usage
-from evals.tools import optimise, tools
+from evals.tools import tools
 from evals.tools.cases import Case
 from evals.tools.results import Outcome, Result
 from evals.tools.table import paired
+from programs import RANTS, save_program
 from programs.errors import ConfigurationError
 from programs.settings import ModelSettings, ModelsSettings
 from programs.transcript import ToolCall
@@ -38,8 +39,6 @@ def line(name: str, category: str, *gold: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-DEVELOPS_A = 0
-"""A seed that has the case `a` in the development half."""
 CASES = (
     line("a", "simple", {"name": "weather", "accepted": {"city": ["Rome"]}}),
     line("b", "simple", {"name": "weather", "accepted": {"city": ["Oslo"]}}),
@@ -110,18 +109,16 @@ async def test_whatever_the_embedded_model_calls_fits_its_schema(cases: Path, tm
     assert [result.rants.invalid for result in results] == [None] * len(CASES)
 
 
-async def test_demonstrations_are_found_where_the_compiler_is_right_and_then_shown(cases: Path, tmp_path: Path) -> None:
+async def test_a_program_is_shown_to_the_model(cases: Path, tmp_path: Path) -> None:
+    rants = RANTS()
+    rants.tool_compiler.compile.demos = [dspy.Example(intent="Wanted: snow in Bergen", tool_calls=[])]
     program = tmp_path / "program.json"
+    save_program(rants, program, predictors=["tool_compiler.compile"], made_by={})
     with ScriptedBackend(model) as backend:
-        found = await asyncio.to_thread(
-            optimise, cases, models(backend), out=program, count=3, demonstrations=2, seed=DEVELOPS_A
-        )
-        assert found == 1
-        backend.requests = []
         await tools(cases, models(backend), own=False, program=program)
-        told = json.dumps(backend.calls[0].body["messages"][:-1])
-    assert "How warm is it in Rome? (a)" in told
-    with pytest.raises(ConfigurationError, match="cannot use the program"):
+        told = [message["content"] for message in backend.calls[0].body["messages"]]
+    assert told[1:3] == ["Wanted: snow in Bergen", '{"tool_calls": []}']
+    with pytest.raises(ConfigurationError, match=r"the program .*cases\.jsonl is no JSON"):
         await tools(cases, models(backend), program=cases)
 
 

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import OpenAI
 from typer.testing import CliRunner, Result
 
+from evals.scripted import Reply, ScriptedBackend, in_turn
 from programs import Message, Transcript, Usage
 from programs.errors import NotFound, StoreError
 from programs.events import CodeRan, CodeWritten, RunDone, SessionOpened, Trajectory
 from programs.readable import readable
 from server.cli import app
 from store import Finished, Run, StateSettings, Store
+from tests.support import MODEL, ServerProcess
 
 EVIL = "\x1b]0;owned\x07\x9b31mred\u202etxt"
 
@@ -144,3 +147,46 @@ def test_looking_makes_no_database_and_changes_none(rants: Rants, tmp_path: Path
     settings = StateSettings(sqlite_path=tmp_path / "rants.sqlite3")
     asyncio.run(write())
     assert listed(rants) == []
+
+
+def test_a_session_is_exported_as_examples(rants: Rants, ids: dict[str, str], tmp_path: Path) -> None:
+    (line,) = rants("export", ids["new"], "--dspy").stdout.splitlines()
+    example = json.loads(line)
+    assert (example["predictor"], example["run"], example["session"], example["turn"]) == (
+        "explore.write",
+        "new",
+        "new",
+        1,
+    )
+    assert example["messages"] == [{"role": "user", "content": "Who?"}]
+    assert example["code"] == "rlm_query('Part?', context)"
+    assert rants("export", ids["new"], "--dspy", "--out", str(tmp_path / "examples.jsonl")).exit_code == 0
+    assert json.loads((tmp_path / "examples.jsonl").read_text()) == example
+
+
+def test_what_a_server_did_is_exported_as_examples(
+    server: ServerProcess, client: OpenAI, backend: ScriptedBackend
+) -> None:
+    """The last step of a run, its instructions and its tools are kept elsewhere than its trajectory."""
+    call = {"tool_calls": [{"name": "ring", "arguments": {"times": 2}}]}
+    backend.script = in_turn(Reply(["TOOL_INTENT: ring twice"]), Reply([json.dumps(call)]))
+    parameters: dict[str, object] = {
+        "type": "object",
+        "properties": {"times": {"type": "integer"}},
+        "required": ["times"],
+    }
+    said = client.responses.create(
+        model=MODEL,
+        instructions="Be brief.",
+        input="Ring for tea.",
+        tools=[{"type": "function", "name": "ring", "parameters": parameters, "strict": False}],
+    )
+    assert said.output[0].type == "function_call"
+    (session,) = {row[0] for row in server.rows("SELECT session FROM run WHERE id = ?", said.id)}
+    lines = server.command("sessions", "export", session, "--dspy").splitlines()
+    called, replied = map(json.loads, lines)
+    assert (called["predictor"], called["tool_calls"]) == ("tool_compiler.compile", [["ring", {"times": 2}]])
+    assert called["conversation"] == "The user said: Ring for tea."
+    assert (replied["predictor"], replied["tool_intents"][0]["text"]) == ("direct.act", "ring twice")
+    assert [message["role"] for message in replied["messages"]] == ["system", "system", "user"]
+    assert replied["messages"][1]["content"] == "Be brief."

@@ -55,7 +55,7 @@ async def played(server: ServerProcess, backend: ScriptedBackend, seed: int, rep
 
 
 def results(folder: Path) -> list[Played]:
-    return [Played.model_validate_json(line) for line in (folder / "turns.jsonl").read_text().splitlines()]
+    return [Played.model_validate_json(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
 async def test_the_oracle_is_always_right_and_is_asked_once(
@@ -165,7 +165,7 @@ async def test_who_is_not_there_or_not_right_is_said(server: ServerProcess, tmp_
         await turns(out=tmp_path, url="http://127.0.0.1:9/v1", model="any")
     with pytest.raises(ConfigurationError, match=r"no-such.*see --api-key and --model"):
         await turns(out=tmp_path, url=server.base_url, model="no-such")
-    assert not (tmp_path / "turns.jsonl").exists()
-    (tmp_path / "turns.jsonl").write_text("{}\n")
+    assert not (tmp_path / "results.jsonl").read_text()
+    (tmp_path / "results.jsonl").write_text("{}\n")
     with pytest.raises(ConfigurationError, match="line 1 is no result: choose another --out"):
         await turns(out=tmp_path, url=server.base_url)
