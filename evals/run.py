@@ -59,7 +59,7 @@ async def evaluate(
         BackendUnavailable: a model's server is out of reach.
     """
     _known("benchmark", [benchmark], BENCHMARKS)
-    _known("strategy", strategies, STRATEGIES)
+    _known("strategy", strategies := [*dict.fromkeys(strategies)], STRATEGIES)
     setup = Setup(benchmark, models, budget, _there(data), resilience or ResilienceSettings())
     cells = [*grid(benchmark, models, lengths, [*seeds], strategies)]
     folder = Folder(out, setup)

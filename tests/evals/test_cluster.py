@@ -56,15 +56,19 @@ def test_a_cluster_measures_what_this_process_measures(tmp_path: Path) -> None:
     asked = ["s-niah", "--lengths", "1k", "--count", "3", "--strategies", "flat,explore-1", "--out", str(tmp_path)]
     with ScriptedBackend(finds) as backend:
         there = {name: value for name, value in os.environ.items() if not name.startswith("RANTS_")}
-        done = subprocess.run(
-            [Path(sys.executable).with_name("rants"), "eval", *asked, "--ray", "local"],
-            cwd=tmp_path,
-            env={**there, **environment(backend)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        # Ray gives up where its own processes take over 15 seconds to start, as they do on a machine that is busy.
+        for _ in range(4):
+            done = subprocess.run(
+                [Path(sys.executable).with_name("rants"), "eval", *asked, "--ray", "local"],
+                cwd=tmp_path,
+                env={**there, **environment(backend)},
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+            if "timed out during startup" not in done.stderr:
+                break
         assert done.returncode == 0, done.stderr
         count = len(backend.calls)
         alone = asyncio.run(run(tmp_path / "alone", models(backend), lengths=[1_024], seeds=range(1000, 1003)))
