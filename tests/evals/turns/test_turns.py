@@ -165,7 +165,7 @@ async def test_who_is_not_there_or_not_right_is_said(server: ServerProcess, tmp_
         await turns(out=tmp_path, url="http://127.0.0.1:9/v1", model="any")
     with pytest.raises(ConfigurationError, match=r"no-such.*see --api-key and --model"):
         await turns(out=tmp_path, url=server.base_url, model="no-such")
-    assert not (tmp_path / "results.jsonl").read_text()
+    assert not (tmp_path / "results.jsonl").exists()
     (tmp_path / "results.jsonl").write_text("{}\n")
     with pytest.raises(ConfigurationError, match="line 1 is no result: choose another --out"):
         await turns(out=tmp_path, url=server.base_url)
