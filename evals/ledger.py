@@ -17,16 +17,17 @@ class Ledger[K: Hashable, T: BaseModel]:
     """The results of one folder, by key; of one key the last that was written counts.
 
     Args:
-        folder: made if need be; `results.jsonl` in it is read, and added to. None keeps nothing.
+        folder: made if need be; the file in it is read, and added to. None keeps nothing.
         kind: of the results.
         key: what is measured once, of a result.
+        name: of the file.
 
     Raises:
         ConfigurationError: the file cannot be read or written, or is something else.
     """
 
-    def __init__(self, folder: Path | None, kind: type[T], key: Callable[[T], K]) -> None:
-        self._path = None if folder is None else folder / FILE
+    def __init__(self, folder: Path | None, kind: type[T], key: Callable[[T], K], *, name: str = FILE) -> None:
+        self._path = None if folder is None else folder / name
         self._key = key
         self._known: dict[K, T] = {}
         if self._path is None:

@@ -2,7 +2,7 @@
 
 They are for weak models, which do as they are shown. So the last two show the commonest task and the shortest way to do
 it: the best passage goes to a model, and nothing that is rare in the text has to be written down again. They were found
-with SmolLM2-135M-Instruct and Qwen2.5-Coder-0.5B-Instruct over needles in 128k tokens: `rants bench needle`.
+with SmolLM2-135M-Instruct and Qwen2.5-Coder-0.5B-Instruct over needles in 128k tokens: `rants eval s-niah`.
 """
 
 from __future__ import annotations

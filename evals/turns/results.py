@@ -1,10 +1,13 @@
-"""What became of each conversation."""
+"""What became of each conversation, as a file that a run is taken up from again: a line of JSON a conversation."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+
+from evals.ledger import Ledger
 
 
 class Played(BaseModel):
@@ -40,7 +43,15 @@ class Played(BaseModel):
     failure: str | None
     messages: tuple[dict[str, Any], ...]
 
-    @property
-    def key(self) -> tuple[str, str, int]:
-        """What is played once: the side, the model and the seed."""
-        return self.side, self.model, self.seed
+
+type Results = Ledger[tuple[str, str, int], Played]
+"""By side, model and seed."""
+
+
+def results_of(folder: Path) -> Results:
+    """The results of one folder, in its file `turns.jsonl`.
+
+    Raises:
+        ConfigurationError: see `Ledger`.
+    """
+    return Ledger(folder, Played, lambda played: (played.side, played.model, played.seed), name="turns.jsonl")

@@ -14,15 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.intervals import wilson
-from evals.ledger import Ledger
 from evals.serving import WAYS, Way, serving
 from evals.turns.client import play
-from evals.turns.results import Played
+from evals.turns.results import Played, Results, results_of
 from evals.turns.scenarios import make
 from programs.backends.catalogue import BUNDLED, resolve
 from programs.errors import BackendUnavailable, ConfigurationError
-
-type _Results = Ledger[tuple[str, str, int], Played]
 
 _GIVEN = "given"  # the side that a URL names
 _ASKED = "rants-one"  # llama.cpp's server does not care
@@ -59,7 +56,7 @@ async def turns(
             folder cannot be used.
         BackendUnavailable: nobody listens at `url`, or no more.
     """
-    results: _Results = Ledger(out, Played, lambda played: played.key)
+    results = results_of(out)
     if url is not None:
         async with AsyncOpenAI(base_url=url, api_key=api_key or "any", timeout=_PATIENCE) as client:
             asked = model or await _first(client)
@@ -102,7 +99,7 @@ async def _first(client: AsyncOpenAI) -> str:
 
 
 async def _have(
-    client: AsyncOpenAI, model: str, side: str, name: str, results: _Results, *, count: int, seed: int
+    client: AsyncOpenAI, model: str, side: str, name: str, results: Results, *, count: int, seed: int
 ) -> None:
     console = Console(stderr=True)
     right = 0
@@ -116,7 +113,7 @@ async def _have(
             right += played.right
 
 
-def _show(name: str, sides: Sequence[str], results: _Results, *, count: int, seed: int) -> None:
+def _show(name: str, sides: Sequence[str], results: Results, *, count: int, seed: int) -> None:
     table = Table(title=f"{count} conversations with {name}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("side")
     for column in ("right", "state right", "calls", "invalid", "replies", "ended early", "seconds, median"):

@@ -70,23 +70,3 @@ def loop(
     from evals import performance
 
     asyncio.run(performance.loop(rounds=rounds, calls=calls, context=context, sessions=sessions, rlms=rlms))
-
-
-@app.command()
-def needle(
-    *,
-    model: Annotated[list[str] | None, typer.Option(help="A name of the catalogue, or a path of a .gguf file.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many questions of each kind.")] = 10,
-    tokens: Annotated[int, typer.Option(min=1000, help="How long each text is.")] = 131_072,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first text.")] = 100,
-    distractors: Annotated[
-        list[int] | None, typer.Option(help="Other needles in each text; by default 0 and 8.")
-    ] = None,
-    flat: Annotated[bool, typer.Option(help="Ask the model without RANTS, too.")] = True,
-) -> None:
-    """See how many needles an embedded model finds in texts that it cannot read. Takes minutes."""
-    from evals.needles import needles
-
-    others = distractors or (0, 8)
-    asked = model or ["smollm2-135m"]
-    asyncio.run(needles(asked, count=count, tokens=tokens, seed=seed, distractors=others, flat=flat))

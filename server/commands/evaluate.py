@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from programs.settings import ModelsSettings
-    from server.settings import Settings
+from server.commands import benchmarks
+from server.commands.models import models_of
 
 app = typer.Typer(no_args_is_help=True, help="Measure how often RANTS is right.")
 
@@ -47,7 +46,7 @@ def tools(
     settings = Settings.load()
     run = tools(
         cases,
-        _models(settings, model),
+        models_of(settings, model),
         settings.resilience,
         seed=seed,
         count=count,
@@ -103,9 +102,17 @@ def turns(
     asyncio.run(run)
 
 
-def _models(settings: Settings, model: str | None) -> ModelsSettings:
-    """The configured models; or `model` in all roles, always at its likeliest word."""
-    if model is None:
-        return settings.models
-    entry = {"model": model, "parameters": {"temperature": 0}}
-    return type(settings.models).model_validate({"generator": entry})
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="A folder of results.")],
+    b: Annotated[Path, typer.Argument(help="Another.")],
+) -> None:
+    """Set the results of two folders side by side, for the tasks that both have."""
+    from rich.console import Console
+
+    from evals.summary import compare
+
+    Console(width=120).print(compare(a, b))
+
+
+benchmarks.add_to(app)
