@@ -14,7 +14,7 @@ from pathlib import Path
 from evals.benchmarks import BENCHMARKS
 from evals.caching import Cache
 from evals.results import Cell, Result
-from evals.strategies import STRATEGIES, Said
+from evals.strategies import Said, strategy_of
 from evals.strategies.answering import answered
 from evals.tasks import Task
 from programs import Backends
@@ -85,7 +85,7 @@ async def measure(cell: Cell, setup: Setup, backends: Backends, *, cache: Cache 
         BackendUnavailable: a model's server is gone.
     """
     task = await asyncio.to_thread(_made, cell.benchmark, cell.seed, cell.tokens, setup.data)
-    strategy = STRATEGIES[cell.strategy]
+    strategy = strategy_of(cell.strategy)
     done = await answered(strategy, task, backends, setup.budget, cache=cache, cell=slug(cell))
     if done.failure == BackendUnavailable.__name__:
         # One call that failed makes a result; where the server is gone, all that are left would fail.

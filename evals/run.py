@@ -12,7 +12,7 @@ from evals.folder import Folder
 from evals.measuring import Measured, Setup, measure
 from evals.progress import Bars
 from evals.results import Cell, Result
-from evals.strategies import STRATEGIES
+from evals.strategies import strategy_of
 from programs import Backends
 from programs.errors import ConfigurationError
 from programs.settings import BudgetSettings, ModelsSettings, ResilienceSettings
@@ -58,8 +58,11 @@ async def evaluate(
         ConfigurationError: a name is not known, the data is not there, or the folder has results of other settings.
         BackendUnavailable: a model's server is out of reach.
     """
-    _known("benchmark", [benchmark], BENCHMARKS)
-    _known("strategy", strategies := [*dict.fromkeys(strategies)], STRATEGIES)
+    if benchmark not in BENCHMARKS:
+        raise ConfigurationError(f"no such benchmark: {benchmark}. There is {', '.join(BENCHMARKS)}")
+    strategies = [*dict.fromkeys(strategies)]
+    for strategy in strategies:
+        strategy_of(strategy)
     setup = Setup(benchmark, models, budget, _there(data), resilience or ResilienceSettings())
     cells = [*grid(benchmark, models, lengths, [*seeds], strategies)]
     folder = Folder(out, setup)
@@ -113,8 +116,3 @@ def _there(data: Path | None) -> Path | None:
     if data is not None and not data.exists():
         raise ConfigurationError(f"--data: there is no {data}")
     return None if data is None else data.resolve()
-
-
-def _known(what: str, names: Iterable[str], there: Iterable[str]) -> None:
-    if unknown := [name for name in names if name not in there]:
-        raise ConfigurationError(f"no such {what}: {', '.join(unknown)}. There is {', '.join(there)}")

@@ -39,9 +39,9 @@ def _of(name: str) -> Any:
             ),
         ] = None,
         lengths: Annotated[str, typer.Option(help="Of the contexts, in tokens.")] = "8k,32k,128k",
-        strategies: Annotated[str, typer.Option(help="By name; a wrong one lists all.")] = (
-            "flat,truncation,bm25,direct,explore-1"
-        ),
+        strategies: Annotated[
+            str, typer.Option(help="By name, a wrong one lists all; explore-1@FILE has a saved program.")
+        ] = ("flat,truncation,bm25,direct,explore-1"),
         count: Annotated[int, typer.Option(min=1, help="Tasks of each length.")] = 5,
         seed: Annotated[
             int, typer.Option(min=0, help="Of the first task. Those from 1000 on are held out from optimisation.")

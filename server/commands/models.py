@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from programs.settings import ModelSettings, ModelsSettings
@@ -11,11 +11,19 @@ if TYPE_CHECKING:
 
 
 def models_of(settings: Settings, model: str | None) -> ModelsSettings:
-    """The configured models; or `model` in all roles, always at its likeliest word."""
+    """The configured models; or `model` in all roles, always at its likeliest word.
+
+    It is a model of the server that is configured for the generator, if one is and `model` is not a `.gguf` file; else
+    one in this process.
+    """
     if model is None:
         return settings.models
-    entry = {"model": model, "parameters": {"temperature": 0}}
-    return type(settings.models).model_validate({"generator": entry})
+    generator = settings.models.generator
+    entry: dict[str, Any] = {"model": model}
+    if generator.base_url is not None and not model.endswith(".gguf"):
+        entry = generator.model_copy(update={"model": model, "fallbacks": ()}).model_dump()
+    greedy = {**entry, "parameters": {**(entry.get("parameters") or {}), "temperature": 0}}
+    return type(settings.models).model_validate({"generator": greedy})
 
 
 def named(settings: Settings, models: Sequence[str]) -> dict[str, ModelsSettings]:

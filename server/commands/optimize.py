@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from server.commands.models import models_of
+
 if TYPE_CHECKING:
     from evals.optimize import Report
-    from programs.settings import ModelsSettings
-    from server.settings import Settings
 
 out_ = Console(highlight=False, soft_wrap=True)
 
@@ -86,8 +86,8 @@ def optimize(
         predictor.value,
         optimizer.value,
         out,
-        models=settings.models if model is None else _all(settings, model),
-        teacher=None if teacher is None else _all(settings, teacher),
+        models=models_of(settings, model),
+        teacher=None if teacher is None else models_of(settings, teacher),
         resilience=settings.resilience,
         loop=settings.rlm.rants_one,
         program=settings.rlm.program,
@@ -122,14 +122,3 @@ def _tell(report: Report, out: Path) -> None:
     out_.print(f"dev    before: {report.before}\n       after:  {report.after}")
     out_.print(f"test   before: {report.test_before}\n       after:  {report.test_after}")
     out_.print(f"[bold]{escape(str(out))}[/bold] is the better one. To serve it, set rlm.program (RANTS_RLM__PROGRAM).")
-
-
-def _all(settings: Settings, model: str) -> ModelsSettings:
-    """A model in all roles, always at its likeliest word: at the server that is configured, else in this process."""
-    generator = settings.models.generator
-    if generator.base_url is not None:
-        entry = generator.model_copy(update={"model": model, "fallbacks": ()}).model_dump()
-    else:
-        entry = {"model": model}
-    greedy = {**entry, "parameters": {**(entry.get("parameters") or {}), "temperature": 0}}
-    return type(settings.models).model_validate({"generator": greedy})

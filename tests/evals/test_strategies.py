@@ -7,16 +7,17 @@ import shutil
 import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
-from evals.strategies import STRATEGIES, Said, Strategy
+from evals.strategies import STRATEGIES, Said, Strategy, strategy_of
 from evals.strategies.answering import Answered, answered
 from evals.strategies.bm25 import chosen, ranked
 from evals.tasks import Task
-from programs import Backends
-from programs.errors import BackendUnavailable
+from programs import RANTS, Backends, save_program
+from programs.errors import BackendUnavailable, ConfigurationError
 from programs.settings import BudgetSettings
 from programs.transcript import estimate_tokens
 from tests.evals.strategies import (
@@ -48,6 +49,26 @@ def test_a_strategy_is_known_by_its_name() -> None:
     assert all(name == strategy.name for name, strategy in STRATEGIES.items())
     loops = {"dspy-rlm", "rlms", "direct", "explore-1", "explore-2", "explore-3"}
     assert set(STRATEGIES) == {"flat", "truncation", "bm25", "compaction"} | loops
+
+
+async def test_rants_with_a_program_is_a_strategy_of_its_own(tmp_path: Path) -> None:
+    rants = RANTS()
+    rants.direct.generate.signature = rants.direct.generate.signature.with_instructions("Speak like a pirate.")
+    save_program(rants, tmp_path / "pirate.json", predictors=["direct.generate"], made_by={})
+    strategy = strategy_of(f"direct@{tmp_path}/pirate.json")
+    with ScriptedBackend(answers) as server:
+        async with backends(server, WINDOW) as models:
+            await answered(strategy, SHORT, models, BudgetSettings())
+    assert server.calls[0].body["messages"][0] == {"role": "system", "content": "Speak like a pirate."}
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("flat@x.json", "only RANTS has programs"), ("up", "no such strategy: up"), ("direct@x.json", "x.json")],
+)
+def test_a_strategy_that_there_is_not_is_told(name: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        strategy_of(name)
 
 
 @pytest.mark.parametrize("name", ["flat", "truncation", "bm25", "compaction"])
