@@ -72,7 +72,9 @@ def _of(name: str) -> Any:
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--lengths") from error
         settings = Settings.load()
-        limits = {"seconds": seconds, "model_calls": calls, "tokens": tokens}
+        # All loops have as many turns, the peers' too.
+        turns = settings.rlm.rants_one.max_iterations
+        limits = {"seconds": seconds, "model_calls": calls, "tokens": tokens, "iterations": turns}
         given = {key: limit for key, limit in limits.items() if limit is not None}
         folder = out or Path("var/evals") / name
         run = evaluate(
