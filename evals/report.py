@@ -129,7 +129,7 @@ def _measured(results: Sequence[Result], strategies: Iterable[str]) -> dict[str,
         "Models": ", ".join(dict.fromkeys(cell.model for cell in cells)),
         "Questions": f"{len(results):,}",
         "Tokens": f"{spent:,}",
-        "Hours": f"{sum(result.seconds for result in results) / 3600:,.1f}",
+        "Minutes": f"{sum(result.seconds for result in results) / 60:,.1f}",
     }
 
 
