@@ -31,8 +31,8 @@ def score_pairs(task: Task, reply: str) -> float:
 
 
 def right_labels(task: Task, reply: str) -> bool:
-    """Whether the reply is just the answer, number or not."""
-    return score_labels(task, reply) == 1
+    """Whether the reply is just the answer: the last word of a sentence may be right by chance."""
+    return score_labels(task, reply) == 1 and (task.answer in COMPARISONS or not _is_sentence(reply))
 
 
 def right_pairs(task: Task, reply: str) -> bool:
@@ -42,10 +42,14 @@ def right_pairs(task: Task, reply: str) -> bool:
 
 def _said(reply: str) -> str:
     """The answer in a reply: what follows the last colon, or all of a short one, or the last word of a long one."""
-    _, colon, last = reply.strip().rpartition(":")
-    if not colon and len(last) > _SHORT:
+    last = reply.strip().rpartition(":")[2]
+    if _is_sentence(reply):
         last = last.split()[-1]
     return last.strip(_AROUND).removesuffix(".").strip(_AROUND)
+
+
+def _is_sentence(reply: str) -> bool:
+    return ":" not in reply and len(reply.strip()) > _SHORT
 
 
 def _comparison(text: str) -> str | None:

@@ -46,7 +46,22 @@ from evals.tasks.scoring import right_labels, right_pairs, score_labels, score_p
 def test_labels_are_scored_as_oolong_does(answer: str, reply: str, score: float) -> None:
     task = Task("", "", answer)
     assert score_labels(task, reply) == score
-    assert right_labels(task, reply) is (score == 1)
+    assert right_labels(task, reply) <= (score == 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply", "right"),
+    [
+        ("40", "40", True),
+        ("40", "I counted them: there are 40 of them. Answer: **[40]**.", True),
+        ("10002", "The user 10001 has more of such questions than user 10002", False),
+        ("entity", "After all those lines it is clear that it must be 'entity'.", False),
+        ("more common", "The label entity is more common, with 12 of them; location: 10.", True),
+        ("40", "42", False),
+    ],
+)
+def test_the_last_word_of_a_sentence_is_not_wholly_right(answer: str, reply: str, right: bool) -> None:
+    assert right_labels(Task("", "", answer), reply) is right
 
 
 TWO = "(10001, 10002)\n(10001, 10003)"
