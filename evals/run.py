@@ -55,7 +55,7 @@ async def evaluate(
             in this process.
 
     Raises:
-        ConfigurationError: a name is not known, the data is not there, or the folder has results of other settings.
+        ConfigurationError: a name is not known, the data cannot be used, or the folder has results of other settings.
         BackendUnavailable: a model's server is out of reach.
     """
     if benchmark not in BENCHMARKS:
@@ -63,7 +63,7 @@ async def evaluate(
     strategies = [*dict.fromkeys(strategies)]
     for strategy in strategies:
         strategy_of(strategy)
-    setup = Setup(benchmark, models, budget, _there(data), resilience or ResilienceSettings())
+    setup = Setup(benchmark, models, budget, data, resilience or ResilienceSettings())
     cells = [*grid(benchmark, models, lengths, [*seeds], strategies)]
     folder = Folder(out, setup)
     with Bars(strategies, len(cells) // max(1, len(strategies))) as bars:
@@ -110,9 +110,3 @@ async def _here(left: Sequence[Cell], setup: Setup, keep: Keep, *, cache: Cache,
             await together(work() for _ in range(parallel))
         finally:
             await backends.aclose()
-
-
-def _there(data: Path | None) -> Path | None:
-    if data is not None and not data.exists():
-        raise ConfigurationError(f"--data: there is no {data}")
-    return None if data is None else data.resolve()

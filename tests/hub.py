@@ -12,7 +12,7 @@ from typing import Self
 
 from programs.backends.catalogue import Weights
 
-_RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
+_RESOLVE = re.compile(r"(?:/datasets)?/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 _CODES = {401: "GatedRepo", 404: "EntryNotFound"}
 
 
@@ -27,7 +27,7 @@ class Asked:
 
 
 class Hub:
-    """Holds one file; runs inside `with`.
+    """Holds one file, of a model or of a dataset; runs inside `with`.
 
     Set before or between requests:
         sends: the bytes that are sent, where they are not the file's own.

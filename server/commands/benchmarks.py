@@ -54,7 +54,8 @@ def _of(name: str) -> Any:
         calls: Annotated[int | None, typer.Option(min=1, help="Of models, for each answer.")] = None,
         tokens: Annotated[int | None, typer.Option(min=1, help="In and out, for each answer.")] = None,
         data: Annotated[
-            Path | None, typer.Option(help="A file or folder with the benchmark's question data, where it takes one.")
+            str | None,
+            typer.Option(help="A file or folder with the benchmark's question data, or hub:OWNER/DATASET/FILE."),
         ] = None,
         ray: Annotated[
             str | None,
@@ -62,6 +63,7 @@ def _of(name: str) -> Any:
         ] = None,
     ) -> None:
         from evals import report
+        from evals.data import data_at
         from evals.lengths import read_lengths
         from evals.run import evaluate
         from evals.summary import table_of
@@ -85,7 +87,7 @@ def _of(name: str) -> Any:
             seeds=range(seed, seed + count),
             budget=settings.rlm.rants_one.budget.model_copy(update=given),
             out=folder,
-            data=data,
+            data=None if data is None else data_at(data),
             parallel=parallel,
             resilience=settings.resilience,
             ray=ray,

@@ -69,13 +69,15 @@ def fidelity(
     count: Annotated[int, typer.Option(min=1, help="Tasks of each size.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Of the first task.")] = 0,
     data: Annotated[
-        Path | None, typer.Option(help="JSON Lines with a `question` and its `label`; by default they are made up.")
+        str | None, typer.Option(help="JSON Lines with a `question` and its `label`; by default they are made up.")
     ] = None,
 ) -> None:
     """See that RANTS adds nothing to the mistakes of the models in it, in texts of up to a million tokens."""
+    from evals.data import data_at
     from evals.fidelity import fidelity
 
-    asyncio.run(fidelity(error_rate or (0.0, 0.1), count=count, seed=seed, data=data))
+    rates = error_rate or (0.0, 0.1)
+    asyncio.run(fidelity(rates, count=count, seed=seed, data=None if data is None else data_at(data)))
 
 
 @app.command()

@@ -44,7 +44,9 @@ def optimize(
         str | None, typer.Option(help="Whose tasks are to be done better, for explore and generate: s-niah, ...")
     ] = None,
     tokens: Annotated[int, typer.Option(min=1, help="About how long a task's context is.")] = 8192,
-    data: Annotated[Path | None, typer.Option(help="The benchmark's question data, where it needs some.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="The benchmark's question data: a path, or hub:OWNER/DATASET/FILE.")
+    ] = None,
     cases: Annotated[
         Path | None, typer.Option(help="Tool calls that are to be right, as for `rants eval tools`.")
     ] = None,
@@ -76,6 +78,7 @@ def optimize(
     It begins with what rlm.program names, or with what comes with RANTS.
     """
     from evals.benchmarks import BENCHMARKS
+    from evals.data import data_at
     from evals.optimize import Sizes, optimize
     from server.settings import Settings
 
@@ -92,7 +95,7 @@ def optimize(
         loop=settings.rlm.rants_one,
         program=settings.rlm.program,
         benchmark=None if benchmark is None else BENCHMARKS[benchmark],
-        data=data,
+        data=None if data is None else data_at(data),
         tokens=tokens,
         cases=cases,
         sizes=Sizes(train, dev, test),
