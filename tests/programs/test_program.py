@@ -15,6 +15,8 @@ from programs.adapter import NativeAdapter
 from programs.errors import ConfigurationError
 from programs.transcript import ToolIntent
 
+COMPILED = Path(__file__).parents[2] / "programs" / "compiled"
+
 ALL = [name for name, _ in RANTS().named_predictors()]
 HELLO = [{"role": "user", "content": "Hello?"}]
 
@@ -128,3 +130,10 @@ def test_a_program_of_dspy_alone_is_refused(tmp_path: Path) -> None:
     RANTS().save(path)
     with pytest.raises(ConfigurationError, match="is no program of RANTS"):
         RANTS(program=path)
+
+
+@pytest.mark.parametrize("path", sorted(COMPILED.glob("*.json")), ids=lambda path: path.name)
+def test_the_programs_that_come_with_rants_fit(path: Path) -> None:
+    rants = RANTS(program=path)
+    before = {name: len(predictor.demos) for name, predictor in RANTS().named_predictors()}
+    assert any(len(predictor.demos) != before[name] for name, predictor in rants.named_predictors())
