@@ -22,7 +22,7 @@ from tests.support import MODEL, InstalledServer, ServerProcess, eventually, run
 
 KEY = "key-of-ada-0123456789abcdef"
 METRICS_KEY = "key-of-prometheus-0123456789"
-PROMPT = "My secret is 4711."
+PROMPT = "My secret is quokka."
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
 
@@ -166,9 +166,9 @@ def test_what_goes_wrong_is_counted_by_its_kind(ada: httpx2.Client, backend: Scr
 
 
 def test_what_is_explored_is_counted(ada: httpx2.Client, backend: ScriptedBackend) -> None:
-    backend.script = in_turn(Reply(["```python\nSUBMIT('4711')\n```"], usage=usage(10, 5)))
+    backend.script = in_turn(Reply(["```python\nSUBMIT('quokka')\n```"], usage=usage(10, 5)))
     before = counts(ada)
-    assert ask(ada, "Nothing of note. " * 3000).json()["choices"][0]["message"]["content"] == "4711"
+    assert ask(ada, "Nothing of note. " * 3000).json()["choices"][0]["message"]["content"] == "quokka"
     more = counts(ada).since(before)
     assert more("rants_environment_starts_total", "ok") == 1
     assert more("rants_model_calls_total", "code_interpreter", "scripted", "ok") == 1
@@ -229,7 +229,7 @@ def test_a_trace_goes_on_from_the_caller_down_to_the_call_of_the_model(ada: http
     request = attributes(spans[names[0]])
     assert (request["http.route"], request["http.response.status_code"]) == (CHAT, 200)
     assert spans[names[0]].kind == Span.SPAN_KIND_SERVER
-    assert "4711" not in str(spans)
+    assert "quokka" not in str(spans)
 
 
 def lines(server: ServerProcess) -> list[dict[str, Any]]:
@@ -266,12 +266,12 @@ def test_no_key_no_header_and_no_prompt_is_ever_logged(
 ) -> None:
     ask(ada)
     ask(ada, temperature=PROMPT)
-    ask(ada, headers={"Authorization": "Bearer wrong-key-of-4711-0123456789"})
+    ask(ada, headers={"Authorization": "Bearer wrong-key-of-quokka-0123456789"})
     ada.get(f"/v1/responses/{PROMPT}?starting_after={PROMPT}")
     backend.script = in_turn(Reply(status=400, error={"message": PROMPT}))
     ask(ada, headers={"x-request-id": "the-last"})
     eventually(lambda: "the-last" in seen.log)
-    for secret in (KEY, METRICS_KEY, "4711", "Bearer", "My secret"):
+    for secret in (KEY, METRICS_KEY, "quokka", "Bearer", "My secret"):
         assert secret not in seen.log
 
 
