@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -37,6 +38,12 @@ def workers(server: InstalledServer) -> list[int]:
     return found
 
 
+def listens(pid: int, number: int) -> bool:
+    """Whether a process has a handler for the signal."""
+    (caught,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 @pytest.mark.slow
 def test_a_worker_that_dies_is_replaced_and_what_it_did_in_the_background_is_finished(
     server: InstalledServer, backend: ScriptedBackend
@@ -59,6 +66,7 @@ def test_a_worker_that_dies_is_replaced_and_what_it_did_in_the_background_is_fin
 @pytest.mark.slow
 def test_a_signal_ends_all_of_them_and_a_reload_reaches_all(server: InstalledServer) -> None:
     before = workers(server)
+    eventually(lambda: all(listens(pid, signal.SIGHUP) for pid in before), within=60)  # one is enough to be healthy
     os.kill(server.pid, signal.SIGHUP)
     eventually(lambda: server.log.count("was reloaded") == 2, within=30)
     assert workers(server) == before
