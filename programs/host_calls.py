@@ -18,6 +18,9 @@ from programs.transcript import Session
 from programs.tree import Recurse, Tree
 from programs.vision import Vision, images_of
 
+_FAILURES = (BudgetSpent, BackendError, ContextTooLong)
+"""Of model calls, that the code is told."""
+
 
 class HostCalls:
     """The host functions of one session. What they raise for the code to see, it sees as a `RuntimeError`."""
@@ -42,22 +45,11 @@ class HostCalls:
     async def _llm_query(self, prompt: str) -> str:
         try:
             return await self._tree.query(self._session.id, self.turn, prompt)
-        except (BudgetSpent, BackendError, ContextTooLong) as error:
+        except _FAILURES as error:
             raise HostFunctionFailed(str(error)) from error
 
     async def _llm_query_batched(self, prompts: list[str]) -> list[str]:
-        return await self._every(map(self._llm_query, prompts))
-
-    async def _every[T](self, calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-        """What all calls give, made at once, in order; every one is made, also when some fail."""
-        replies = await asyncio.gather(*calls, return_exceptions=True)
-        failures = [reply for reply in replies if isinstance(reply, BaseException)]
-        for failure in failures:
-            if not isinstance(failure, HostFunctionFailed):
-                raise failure
-        if failures:
-            raise HostFunctionFailed(f"{len(failures)} of {len(replies)} calls failed; the first: {failures[0]}")
-        return [reply for reply in replies if not isinstance(reply, BaseException)]
+        return await _every(map(self._llm_query, prompts))
 
     async def _classify(self, *values: Any, **fields: Any) -> list[str | None]:
         try:
@@ -67,12 +59,12 @@ class HostCalls:
                 "classify(texts, labels, examples): texts and labels are lists of str, examples a list of (text, label)"
                 " whose labels are among labels"
             ) from error
-        return await self._every(self._label(text, asked) for text in asked.texts)
+        return await _every(self._label(text, asked) for text in asked.texts)
 
     async def _label(self, text: str, asked: Asked) -> str | None:
         try:
             return await self._labels.of(text, asked, self._session.id, self.turn, self._tree)
-        except (BudgetSpent, BackendError, ContextTooLong) as error:
+        except _FAILURES as error:
             raise HostFunctionFailed(str(error)) from error
 
     async def _rlm_query(self, question: str, context: Context) -> str:
@@ -83,7 +75,7 @@ class HostCalls:
             async with self._tree.children[child.depth]:
                 with self._tree.tracing.session(child, self._tree.settings.name):
                     return (await self._recurse(child, self._tree)).text
-        except (BudgetSpent, BackendError, ContextTooLong) as error:
+        except _FAILURES as error:
             raise HostFunctionFailed(str(error)) from error
 
     async def _vision_query(self, question: Any = "", number: Any = 1, *_: Any) -> str:
@@ -100,3 +92,15 @@ class HostCalls:
         name = f"{self._session.id}/{self.turn}.{digest.hexdigest()}"
         self._asked[name] += 1
         return name if self._asked[name] == 1 else f"{name}.{self._asked[name]}"
+
+
+async def _every[T](calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What all calls give, made at once, in order; every one is made, also when some fail."""
+    replies = await asyncio.gather(*calls, return_exceptions=True)
+    failures = [reply for reply in replies if isinstance(reply, BaseException)]
+    for failure in failures:
+        if not isinstance(failure, HostFunctionFailed):
+            raise failure
+    if failures:
+        raise HostFunctionFailed(f"{len(failures)} of {len(replies)} calls failed; the first: {failures[0]}")
+    return [reply for reply in replies if not isinstance(reply, BaseException)]
