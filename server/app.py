@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from programs import RANTS, Backends
 from programs.environment import Environment, EnvironmentUnavailable
-from server import chat, errors, health, metrics, openapi, responses, served
+from server import chat, errors, health, metrics, openapi, responses, served, ui
 from server.admission import Admission
 from server.auth import Authenticate, Gatekeeper
 from server.gateway import Gateway
@@ -106,7 +106,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def on_gone(request: object, error: ClientGone) -> Response:
         return Response(status_code=499)  # nobody reads it
 
-    for room in (chat, responses, served, health, metrics):
+    for room in (chat, responses, served, health, metrics, ui):
         app.include_router(room.router)
     openapi.describe(app)
     app.add_middleware(Authenticate, app_state=app)

@@ -212,6 +212,18 @@ class ObservabilitySettings(Section):
         return key
 
 
+class UISettings(Section):
+    """The pages below `/ui`, for the person who runs RANTS.
+
+    Attributes:
+        enabled: whether there are any.
+        login_hours: after how long a browser has to show its key again.
+    """
+
+    enabled: bool = True
+    login_hours: float = Field(default=12.0, gt=0)
+
+
 class Settings(BaseSettings):
     """The whole configuration; `Settings.load()` reads it."""
 
@@ -227,6 +239,7 @@ class Settings(BaseSettings):
     rate_limits: RateLimitSettings = RateLimitSettings()
     resilience: ResilienceSettings = ResilienceSettings()
     observability: ObservabilitySettings = Field(default_factory=ObservabilitySettings)
+    ui: UISettings = UISettings()
 
     @property
     def shares_buckets(self) -> bool:

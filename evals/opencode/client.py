@@ -66,10 +66,20 @@ class OpenCode:
         api: which API it speaks.
         context: the tokens of the model's window that it plans with.
         output: the tokens that it asks for in one answer.
+        steps: after so many turns it offers no tools any more, and the model has to answer; None is opencode's own.
     """
 
     def __init__(
-        self, binary: str, home: Path, base_url: str, model: str, api: Api, *, context: int, output: int
+        self,
+        binary: str,
+        home: Path,
+        base_url: str,
+        model: str,
+        api: Api,
+        *,
+        context: int,
+        output: int,
+        steps: int | None = None,
     ) -> None:
         self.folder = home / "project"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +87,9 @@ class OpenCode:
         models = {model: {"name": model, "limit": {"context": context, "output": output}}}
         options = {"baseURL": base_url, "apiKey": "any"}
         provider = {"npm": _PACKAGES[api], "options": options, "models": models}
-        config = {"provider": {"served": provider}, "model": f"served/{model}", "autoupdate": False}
+        config: dict[str, Any] = {"provider": {"served": provider}, "model": f"served/{model}", "autoupdate": False}
+        if steps is not None:
+            config["agent"] = {"build": {"steps": steps}}
         # Not in the project: that is the files that the model works on.
         file = home / "opencode.json"
         file.write_text(json.dumps(config))

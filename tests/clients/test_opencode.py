@@ -30,9 +30,10 @@ pytestmark = [pytest.mark.slow, needs_clients]
 APIS = ("chat", "responses")
 
 
-def opencode(home: Path, server: ServerProcess, api: Any, *, output: int = 8192) -> OpenCode:
+def opencode(home: Path, server: ServerProcess, api: Any, *, output: int = 8192, steps: int | None = None) -> OpenCode:
     """An opencode on `server`."""
-    return OpenCode(installed("opencode"), home, server.base_url, MODEL, api, context=128_000, output=output)
+    limits = {"context": 128_000, "output": output, "steps": steps}
+    return OpenCode(installed("opencode"), home, server.base_url, MODEL, api, **limits)
 
 
 def bash(command: str) -> tuple[str, dict[str, str]]:
@@ -62,8 +63,8 @@ def test_two_turns_are_one_conversation(
 
 
 def test_embedded_model_holds_the_conversation(embedded_server: ServerProcess, tmp_path: Path) -> None:
-    # The embedded model may wander; opencode asks for no more than this.
-    client = opencode(tmp_path, embedded_server, "chat", output=64)
+    # The embedded model may wander, from one tool to the next: opencode asks for no more than this.
+    client = opencode(tmp_path, embedded_server, "chat", output=64, steps=1)
     spent = "select count(*) from usage where outcome in ('completed', 'incomplete') and completion > 0"
     before = embedded_server.rows(spent)[0][0]
     client.run("Say hello in one short sentence.")

@@ -1,0 +1,80 @@
+"""How a page is made: its template, and the headers that keep what strangers wrote from doing anything in it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from programs.readable import readable
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Of every answer below `/ui`: nothing runs, and nothing is fetched, that does not come from here."""
+
+
+def render(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """The page, or the part of one, that the template `name` makes of `values`.
+
+    Texts are escaped, and what in them would command a terminal or turn the direction of reading is shown as it is
+    written: see `programs.readable`.
+    """
+    text = _TEMPLATES.get_template(name).render(request=request, grant=request.state.grant, **values)
+    return HTMLResponse(text, status, HEADERS)
+
+
+def _shown(value: Any) -> Any:
+    return readable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def date(at: float) -> Markup:
+    """A time, in UTC; the page's script writes it in the reader's own zone."""
+    when = datetime.fromtimestamp(at, UTC)
+    return Markup('<time datetime="{}">{}</time>').format(f"{when:%Y-%m-%dT%H:%M:%SZ}", f"{when:%Y-%m-%d %H:%M:%S}")
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time, in the unit that fits it."""
+    if seconds is None:
+        return "\u2013"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def number(value: int) -> str:
+    """A number with its thousands apart."""
+    return f"{value:,}"
+
+
+def share(part: int, whole: int) -> str:
+    """Which part of a whole it is."""
+    return f"{100 * part / whole:.0f} %" if whole else "\u2013"
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("server.ui"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    finalize=_shown,
+)
+_TEMPLATES.filters |= {"date": date, "duration": duration, "number": number}
+_TEMPLATES.globals |= {"share": share}
