@@ -1,7 +1,7 @@
 """`/ui`: pages for the person who runs RANTS, that show what the model did with the context.
 
-Each file has the routes of one page. They read the store and never a model; the playground asks `/v1` from the browser, as
-any client does.
+Each file has the routes of one page. They read the store and ask no model; the playground asks `/v1` from the browser,
+as any client does.
 """
 
 from __future__ import annotations
