@@ -32,8 +32,8 @@ APIS = ("chat", "responses")
 
 def opencode(home: Path, server: ServerProcess, api: Any, *, output: int = 8192, steps: int | None = None) -> OpenCode:
     """An opencode on `server`."""
-    limits = {"context": 128_000, "output": output, "steps": steps}
-    return OpenCode(installed("opencode"), home, server.base_url, MODEL, api, **limits)
+    binary = installed("opencode")
+    return OpenCode(binary, home, server.base_url, MODEL, api, context=128_000, output=output, steps=steps)
 
 
 def bash(command: str) -> tuple[str, dict[str, str]]:
