@@ -16,7 +16,8 @@ from programs import RANTS, Backends
 from programs.environment import Environment, EnvironmentUnavailable
 from server import chat, errors, health, metrics, openapi, responses, served, ui
 from server.admission import Admission
-from server.auth import Authenticate, Gatekeeper
+from server.auth import Authenticate
+from server.gatekeeper import Gatekeeper
 from server.gateway import Gateway
 from server.lag import Lag
 from server.leases import Leases

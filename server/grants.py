@@ -20,6 +20,7 @@ class Grant:
         calls_per_day: requests that may start a run, from midnight to midnight UTC.
         tokens_per_day: of prompts and replies together, likewise.
         expires_at: when it ends, in seconds since the epoch.
+        operator: on `/ui` it sees the sessions of all tenants.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Grant:
     calls_per_day: int | None = None
     tokens_per_day: int | None = None
     expires_at: float | None = None
+    operator: bool = False
 
 
 EVERYBODY = Grant(key=LOCAL, tenant=LOCAL)

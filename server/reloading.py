@@ -8,7 +8,7 @@ from typing import Any
 
 from programs import Backends
 from programs.errors import ConfigurationError
-from server.auth import Gatekeeper
+from server.gatekeeper import Gatekeeper
 from server.settings import Settings
 
 logger = logging.getLogger("rants")

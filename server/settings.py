@@ -96,6 +96,7 @@ class ApiKey(Section):
         expires_at: a date, or a date and a time; UTC where no zone is given.
         calls_per_day: requests that start a run, from midnight to midnight UTC.
         tokens_per_day: of prompts and replies together, likewise.
+        operator: on `/ui` it sees the sessions of all tenants. Keys of `rants keys create` are of no operator.
     """
 
     key: SecretStr
@@ -106,6 +107,7 @@ class ApiKey(Section):
     expires_at: datetime | None = None
     calls_per_day: int | None = Field(default=None, ge=0)
     tokens_per_day: int | None = Field(default=None, ge=0)
+    operator: bool = False
 
     @field_validator("key")
     @classmethod

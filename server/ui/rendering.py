@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from programs.readable import readable
+from server.grants import Grant
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -29,9 +32,10 @@ def render(request: Request, name: str, status: int = 200, **values: Any) -> HTM
     """The page, or the part of one, that the template `name` makes of `values`.
 
     Texts are escaped, and what in them would command a terminal or turn the direction of reading is shown as it is
-    written: see `programs.readable`.
+    written: see `programs.readable`. On a page that needs no key, `grant` is None where none was shown.
     """
-    text = _TEMPLATES.get_template(name).render(request=request, grant=request.state.grant, **values)
+    grant: Grant | None = getattr(request.state, "grant", None)
+    text = _TEMPLATES.get_template(name).render(request=request, grant=grant, **values)
     return HTMLResponse(text, status, HEADERS)
 
 
@@ -68,6 +72,20 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f} %" if whole else "\u2013"
 
 
+@pass_context
+def link(context: Context, path: str, **query: object) -> str:
+    """The URL of another page; what is None or empty is left out of its query.
+
+    It stays with the tenant of this page, or with the one that is given as `tenant`, where that is not the key's own.
+    """
+    request, grant = context["request"], context["grant"]
+    tenant = query.pop("tenant", None) or getattr(request.state, "whose", None)
+    if grant is not None and tenant != grant.tenant:
+        query["tenant"] = tenant
+    asked = urlencode({name: value for name, value in query.items() if value is not None and value != ""})
+    return quote(path) + (f"?{asked}" if asked else "")
+
+
 _TEMPLATES = Environment(
     loader=PackageLoader("server.ui"),
     autoescape=True,
@@ -77,4 +95,4 @@ _TEMPLATES = Environment(
     finalize=_shown,
 )
 _TEMPLATES.filters |= {"date": date, "duration": duration, "number": number}
-_TEMPLATES.globals |= {"share": share}
+_TEMPLATES.globals |= {"share": share, "link": link}

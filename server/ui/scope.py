@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Query, Request
 
+from programs.errors import NotFound
 from server.auth import Granted
 
 
-async def _whose(grant: Granted) -> str:
-    return grant.tenant
+async def _whose(request: Request, grant: Granted, tenant: Annotated[str | None, Query()] = None) -> str:
+    whose = tenant or grant.tenant
+    if whose != grant.tenant and not grant.operator:
+        raise NotFound("There is no such tenant here.")
+    request.state.whose = whose
+    return whose
 
 
 Whose = Annotated[str, Depends(_whose)]
-"""The tenant that a page is about."""
+"""The tenant that a page is about: the key's own, or with `?tenant=NAME` any that an operator names.
+
+`request.state.whose` has it too, so that links of the page stay with that tenant: see `rendering.link`.
+"""

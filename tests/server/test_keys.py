@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
 from programs.errors import ConfigurationError, KeyExpired, NotAuthenticated, QuotaSpent
-from server.auth import Gatekeeper
 from server.cli import app
+from server.gatekeeper import Gatekeeper
 from server.keys import PREFIX, digest, make, make_id, weakness
 from server.settings import AuthSettings, Settings
 from store import DAY, Key, StateSettings, Store
