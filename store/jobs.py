@@ -13,19 +13,18 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from programs.errors import NotFound
-from programs.events import RunDone, Stepped, Trajectory
+from programs.events import RunDone, Stepped
 from programs.tools import Execution
 from programs.transcript import Message, Transcript, Usage
 from store import leases, prefixes, statements
 from store.database import Database
 from store.keys import DAY
 from store.runs import Finished, Run, StoredRun
-from store.statements import Found, Values, each, row, rows
+from store.statements import Found, Values, row, rows
 from store.tables import COST
 
 _STEPS = TypeAdapter(tuple[Annotated[Stepped, Field(discriminator="kind")], ...])
 _NUMBERS = TypeAdapter(tuple[int, ...])
-_EVENT: TypeAdapter[Trajectory] = TypeAdapter(Annotated[Trajectory, Field(discriminator="kind")])
 
 _LONGEST_KEY = 500  # characters of a session's, which may stand in an index of PostgreSQL
 
@@ -182,24 +181,6 @@ def spend(db: Database, tenant: str, run_id: str, finished: Finished) -> None:
         tokens = done.usage.prompt + done.usage.completion
         of_day: Values = {"tenant": tenant, "key": key, "day": int(done.at // DAY), "calls": 0, "tokens": tokens}
         rows(db, statements.SPEND_OF_DAY, of_day)
-
-
-def happened(db: Database, tenant: str, run_id: str, number: int, events: Sequence[Trajectory], *, worker: str) -> None:
-    """Add what a run did with its context, from event `number` on. Of a run that is gone nothing is kept."""
-    found = row(db, statements.OWNER, {"tenant": tenant, "id": run_id})
-    if found is None:
-        return
-    leases.own(found, worker, run_id)
-    bodies = [
-        {"tenant": tenant, "run": run_id, "number": number + index, "body": _EVENT.dump_json(event).decode()}
-        for index, event in enumerate(events)
-    ]
-    each(db, statements.ADD_EVENT, bodies)
-
-
-def trajectory(db: Database, tenant: str, run_id: str) -> list[Trajectory]:
-    """Read what a run did with its context, in order."""
-    return [_EVENT.validate_json(body) for (body,) in rows(db, statements.EVENTS, {"tenant": tenant, "id": run_id})]
 
 
 def read(db: Database, tenant: str, run_id: str) -> StoredRun | None:

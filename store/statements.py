@@ -25,6 +25,7 @@ from store.tables import (
     call,
     daily,
     event,
+    glance,
     message,
     prefix,
     run,
@@ -247,7 +248,16 @@ SPEND_OF_DAY = Statement(
 # What runs did with their contexts.
 
 ADD_EVENT = Statement(_insert(event, "run", "number", "body").on_conflict_ignore())
-EVENTS = Statement(event.select(event.body).where(*_own(event, run=given("id"))).order_by(event.number))
+_events = event.select(event.body).where(*_own(event, run=given("id")))
+EVENTS = Statement(_events.order_by(event.number))
+EVENT = Statement(_events.where(event.number == given("number")))
+ADD_GLANCE = Statement(_insert(glance, "run", "number", "body").on_conflict_ignore())
+GLANCES = Statement(
+    glance.select(glance.body)
+    .where(*_own(glance, run=given("id")), glance.number > given("after"))
+    .order_by(glance.number)
+    .limit(given("limit"))
+)
 
 # Leases. Who owns a run can be changed by another process, so that whoever depends on it locks the row.
 

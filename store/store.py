@@ -12,9 +12,10 @@ from typing import Any, Self
 
 from programs.errors import StoreError
 from programs.events import Trajectory
+from programs.glance import Glance
 from programs.tools import Execution
 from programs.transcript import Message, Transcript
-from store import jobs, keys, leases, retention, sessions
+from store import happenings, jobs, keys, leases, retention, sessions
 from store.buckets import Draw, Drawn, draw_kept
 from store.database import Database, migrate
 from store.keys import Key
@@ -120,11 +121,22 @@ class Store:
 
         Of a run that has been deleted nothing is kept.
         """
-        await self._writer.do(lambda db: jobs.happened(db, tenant, run_id, number, events, worker=self._worker))
+        await self._writer.do(lambda db: happenings.happened(db, tenant, run_id, number, events, worker=self._worker))
 
     async def trajectory(self, tenant: str, run_id: str) -> list[Trajectory]:
         """Give what a run has done with its context, in order; nothing where the tenant has no such run."""
-        return await self._readers.do(lambda db: jobs.trajectory(db, tenant, run_id))
+        return await self._readers.do(lambda db: happenings.trajectory(db, tenant, run_id))
+
+    async def happening(self, tenant: str, run_id: str, number: int) -> Trajectory | None:
+        """Give one event of that, counted from 0, or None where the tenant has no such run or it no such event."""
+        return await self._readers.do(lambda db: happenings.one(db, tenant, run_id, number))
+
+    async def glances(self, tenant: str, run_id: str, after: int = -1, limit: int = 10_000) -> list[Glance]:
+        """Give what a run has done with its context at a glance, in order: at most `limit` of what followed `after`.
+
+        Nothing where the tenant has no such run.
+        """
+        return await self._readers.do(lambda db: happenings.glances(db, tenant, run_id, after, limit))
 
     async def said(self, tenant: str, calls: Sequence[str]) -> dict[str, tuple[Message, ...]]:
         """Give what the runs that made these calls have appended to their transcripts, by call.

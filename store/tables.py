@@ -53,6 +53,9 @@ worker: Any = pw.Table("worker", ("id", "process", "seen_at"))
 # What a run did with its context, in order: each body is one of `programs.events.Trajectory`, as JSON.
 event = _table("event", "run", "number", "body")
 
+# The same at a glance, apart from the bodies, which may be large: each is a `programs.glance.Glance`, as JSON.
+glance = _table("glance", "run", "number", "body")
+
 # Which run made a call of a tool.
 call = _table("call", "id", "run")
 
