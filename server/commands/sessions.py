@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +19,6 @@ from rich.tree import Tree
 if TYPE_CHECKING:
     from programs import Transcript
     from programs.events import Trajectory
-    from programs.transcript import Tools
     from store import Store, StoredRun, StoredSession
 
 app = typer.Typer(no_args_is_help=True, help="Look into conversations: list, show and export them.")
@@ -44,9 +42,11 @@ def list_sessions(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, times in seconds since the epoch.")] = False,
 ) -> None:
     """Show the sessions that were last used, newest first."""
+    from server.exports import session_values
+
     found = _look(lambda store: store.sessions(tenant, limit))
     if as_json:
-        print(json.dumps([_values(session) for session in found], indent=2))
+        print(json.dumps([session_values(session) for session in found], indent=2))
         return
     table = Table("id", "tenant", "last used", "turns", "messages", "tokens", "state", box=None, pad_edge=False)
     for session in found:
@@ -103,11 +103,13 @@ def export(
     With --dspy, write JSON Lines instead: each is a `dspy.Example(**line)`, a demonstration for the predictor that it
     names. What the database does not have is left out: see programs/examples.py.
     """
+    from server.exports import exported
+
     # In ASCII: what is in a transcript may command a terminal.
     if dspy:
         text = "\n".join(map(json.dumps, _look(lambda store: _examples(store, session, tenant))))
     else:
-        text = json.dumps(_exported(*_look(lambda store: _whole(store, session, tenant))), indent=2)
+        text = json.dumps(exported(*_look(lambda store: _whole(store, session, tenant))), indent=2)
     if to is None:
         print(text)
         return
@@ -157,35 +159,10 @@ async def _examples(store: Store, session_id: str, tenant: str | None) -> list[d
     Raises:
         NotFound: see `_whole`.
     """
-    from programs import Message, Transcript
-    from programs.events import Stepped
-    from programs.examples import examples
+    from server.exports import examples_of
 
-    found, _, runs = await _whole(store, session_id, tenant)
-    shown: list[dict[str, Any]] = []
-    for run, trajectory in runs:
-        given = await store.transcript(found.tenant, run.id, output=False)
-        if instructions := (run.request.get("echo") or {}).get("instructions"):
-            given = Transcript(messages=(Message(role="system", content=instructions), *given.messages))
-        # Until a run has ended, its steps are in its trajectory alone; of a child's, nobody has kept what was given.
-        steps = run.steps or [one for one in trajectory if isinstance(one, Stepped) and one.session == run.id]
-        shown += ({"run": run.id, **one} for one in examples(trajectory, steps, given, _tools(run)))
-    return shown
-
-
-def _tools(run: StoredRun) -> Tools | None:
-    """What a run was offered; None where the database does not say. Chat completions are kept without their tools."""
-    from programs.transcript import Tools
-    from server.tools import read_tools
-
-    if "tools" in run.request:
-        return Tools.model_validate(run.request["tools"])
-    asked = run.request.get("echo") or {}
-    listed = asked.get("tools")
-    # Those of RANTS are named alone, and may be others by now.
-    if listed is None or any(tool.get("type") == "mcp" for tool in listed):
-        return None
-    return read_tools(listed, asked.get("tool_choice"), asked.get("parallel_tool_calls"))
+    _, _, runs = await _whole(store, session_id, tenant)
+    return [one for run, trajectory in runs for one in await examples_of(store, run, trajectory)]
 
 
 def _tree(run: StoredRun, trajectory: Iterable[Trajectory]) -> Tree:
@@ -202,26 +179,6 @@ def _tree(run: StoredRun, trajectory: Iterable[Trajectory]) -> Tree:
         if said := lines(event):
             branches[depth].add(_text("\n".join(said), STYLES[event.kind]))
     return tree
-
-
-def _exported(
-    session: StoredSession, transcript: Transcript, runs: Iterable[tuple[StoredRun, list[Trajectory]]]
-) -> dict[str, Any]:
-    from pydantic import TypeAdapter
-
-    values = TypeAdapter(Any)
-    return {
-        "session": _values(session),
-        "transcript": transcript.model_dump(mode="json"),
-        "runs": [
-            values.dump_python({**asdict(run), "trajectory": [asdict(event) for event in trajectory]}, mode="json")
-            for run, trajectory in runs
-        ],
-    }
-
-
-def _values(session: StoredSession) -> dict[str, Any]:
-    return asdict(session) | {"usage": session.usage.model_dump()}
 
 
 def _text(text: str, style: str = "") -> Text:
