@@ -7,6 +7,7 @@ async with await Store.open(StateSettings()) as store:
 
 from store.buckets import Bucket, Draw, Drawn, draw
 from store.keys import DAY, Key
+from store.looking import Wanted
 from store.runs import Finished, Run, Status, StoredRun, StoredSession
 from store.settings import StateSettings
 from store.store import Store
@@ -24,5 +25,6 @@ __all__ = [
     "Store",
     "StoredRun",
     "StoredSession",
+    "Wanted",
     "draw",
 ]

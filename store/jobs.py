@@ -16,7 +16,7 @@ from programs.errors import NotFound
 from programs.events import RunDone, Stepped
 from programs.tools import Execution
 from programs.transcript import Message, Transcript, Usage
-from store import leases, prefixes, statements
+from store import leases, prefixes, statements, titles
 from store.database import Database
 from store.keys import DAY
 from store.runs import Finished, Run, StoredRun
@@ -51,21 +51,30 @@ def begin(db: Database, run: Run, finished: Finished | None = None, *, owner: st
     session = session or _session_before(db, run, known)
     before = digests[known - 1] if known else None
     head = prefixes.grow(db, run.tenant, before, known, (*messages[known:], *output))
+    status = "queued" if run.background else "in_progress"
+    session_id = session or f"sess_{uuid.uuid4().hex}"
     place: Values = {
         "tenant": run.tenant,
-        "id": session or f"sess_{uuid.uuid4().hex}",
+        "id": session_id,
         "key": run.session_key,
         "head": head if output or not session else None,
-        "created_at": run.created_at,
         "updated_at": finished.done.at if finished else run.created_at,
+        "runs": 1,
+        **_costs(run.created_at, status, finished),
     }
-    rows(db, statements.MOVE_SESSION if session else statements.ADD_SESSION, place)
+    if session:
+        # On a line of its own after what the session is found by already, or nothing.
+        rows(db, statements.MOVE_SESSION, place | {"named": titles.sought("\n", run.session_key)})
+    else:
+        called = titles.title(titles.asked(run.transcript))
+        place |= {"title": called, "sought": titles.sought(called, session_id, run.session_key)}
+        rows(db, statements.ADD_SESSION, place | {"created_at": run.created_at})
     values: Values = {
         "tenant": run.tenant,
         "id": run.id,
-        "session": place["id"],
+        "session": session_id,
         "key": run.key,
-        "status": "queued" if run.background else "in_progress",
+        "status": status,
         "background": run.background,
         "model": run.model,
         "request": json.dumps(run.request, separators=(",", ":")),
@@ -79,7 +88,15 @@ def begin(db: Database, run: Run, finished: Finished | None = None, *, owner: st
     if finished:
         _add_calls(db, run.tenant, run.id, finished)
         spend(db, run.tenant, run.id, finished)
-    return str(place["id"])
+    return session_id
+
+
+def _costs(created_at: float, status: str, finished: Finished | None) -> Values:
+    # What a run that began then adds to its session.
+    newest: Values = {"newest_at": created_at, "status": finished.done.outcome if finished else status}
+    seconds = finished.done.at - created_at if finished else 0.0
+    usage = finished.done.usage if finished else Usage()
+    return newest | {"seconds": seconds} | usage.model_dump()
 
 
 def _named_session(db: Database, run: Run) -> tuple[str | None, bytes | None]:
@@ -107,14 +124,16 @@ def finish(db: Database, tenant: str, run_id: str, finished: Finished, *, worker
     """End the run and add what it cost; False where it had ended or is gone."""
     found = row(db, statements.OPEN_RUN, {"tenant": tenant, "id": run_id})
     if found is not None:
-        session, completed_at, before, length, _ = found
+        session, created_at, completed_at, before, length, _ = found
         if completed_at is not None:
             return False
         leases.own(found, worker, run_id)
         head = prefixes.grow(db, tenant, before, length or 0, finished.output)
         rows(db, statements.END_RUN, {"tenant": tenant, "id": run_id, "output": head} | _ending(finished))
-        moved: Values = {"tenant": tenant, "id": session, "key": None, "updated_at": finished.done.at}
-        rows(db, statements.MOVE_SESSION, moved | {"head": head if finished.output else None})
+        place: Values = {"tenant": tenant, "id": session, "updated_at": finished.done.at}
+        nothing_new: Values = {"key": None, "named": "", "runs": 0}
+        costs = _costs(created_at, finished.done.outcome, finished)
+        rows(db, statements.MOVE_SESSION, place | nothing_new | costs | {"head": head if finished.output else None})
         _add_calls(db, tenant, run_id, finished)
     spend(db, tenant, run_id, finished)
     return found is not None
@@ -220,8 +239,17 @@ def delete(db: Database, tenant: str, run_id: str) -> bool:
     if dropped is None:
         return False
     session, head = dropped
-    rows(db, statements.DROP_SESSION, {"tenant": tenant, "id": session})
-    rows(db, statements.MOVE_SESSION_BACK, {"tenant": tenant, "id": session, "head": head})
+    place: Values = {"tenant": tenant, "id": session}
+    rows(db, statements.LOCK_SESSION, place)
+    if newest := row(db, statements.NEWEST_OF_SESSION, place):
+        [(runs, prompt, completion, cached, estimated, seconds)] = rows(db, statements.COSTS_OF_SESSION, place)
+        usage = Usage(prompt=prompt, completion=completion, cached=cached, estimated=estimated > 0)
+        left: Values = {"runs": runs, "seconds": seconds, **usage.model_dump()}
+        left |= dict(zip(("head", "status", "newest_at"), newest, strict=True))
+        # A session whose newest run is gone ends where the newest of the others does.
+        rows(db, statements.MOVE_SESSION_BACK, place | left | {"dropped": head})
+    else:
+        rows(db, statements.DROP_SESSION, place)
     prefixes.prune(db, tenant, head)
     return True
 

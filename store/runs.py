@@ -70,21 +70,25 @@ class StoredSession:
 
     Attributes:
         key: the client's own name for it.
+        title: what the user said last when it began: the first 200 characters, on one line.
         updated_at: when a run of it began or ended last.
         status: that of its newest run; None where none is left.
         runs: how many it has.
         messages: of its transcript, as its newest finished run left it.
+        seconds: that its runs have taken together, from the beginning of each to its end.
         usage: what its runs have cost.
     """
 
     id: str
     tenant: str
     key: str | None
+    title: str
     created_at: float
     updated_at: float
     status: Status | None
     runs: int
     messages: int
+    seconds: float
     usage: Usage
 
 

@@ -16,10 +16,11 @@ from peewee import fn
 from store.database import Database
 from store.tables import (
     BEGINNING,
+    CALLED,
     COST,
+    COSTS,
     ENDING,
     EXECUTION,
-    TOLD,
     audit,
     bucket,
     call,
@@ -173,7 +174,7 @@ DROP_MESSAGE = Statement(
 
 # Sessions.
 
-ADD_SESSION = Statement(_insert(session, "id", "key", "head", "created_at", "updated_at"))
+ADD_SESSION = Statement(_insert(session, "id", "head", "created_at", "updated_at", *CALLED, *COSTS))
 SESSION_OF_KEY = Statement(session.select(session.id, session.head).where(*_own(session, key=given("key"))))
 SESSION_OF_RUN = Statement(
     session.select(session.id, session.head)
@@ -193,17 +194,36 @@ SESSION_OF_PREFIX = Statement(
     .limit(pw.SQL("1"))
     .with_cte(UPWARD)
 )
-# A key once given stays; what is given as NULL changes nothing.
-_moved = {"key": fn.COALESCE(session.key, given("key")), "head": fn.COALESCE(given("head"), session.head)}
+# A key once given stays; what is given as NULL changes nothing. Costs are added to those that are there.
+_is_newest = session.newest_at <= given("newest_at")
+_moved = {
+    "key": fn.COALESCE(session.key, given("key")),
+    "sought": pw.Case(None, ((session.key.is_null(), session.sought.concat(given("named"))),), session.sought),
+    "head": fn.COALESCE(given("head"), session.head),
+    "status": pw.Case(None, ((_is_newest, given("status")),), session.status),
+    "newest_at": pw.Case(None, ((_is_newest, given("newest_at")),), session.newest_at),
+    "estimated": pw.NodeList((session.estimated, pw.SQL("OR"), given("estimated"))),
+    **{name: getattr(session, name) + given(name) for name in ("runs", "prompt", "completion", "cached", "seconds")},
+}
 MOVE_SESSION = Statement(_update(session, "updated_at", **_moved).where(*_own(session, **BY_ID)))
 DROP_SESSION = Statement(session.delete().where(*_own(session, **BY_ID), _unused(run, session=session.id)))
 
-_sessions = session.select(session.tenant, *(getattr(session, name) for name in TOLD))
-_newest_first = _sessions.order_by(session.updated_at.desc(), session.id).limit(given("limit"))
-SESSIONS = Statement(_newest_first)
-SESSIONS_OF_TENANT = Statement(_newest_first.where(*_own(session)))
-SESSIONS_BY_ID = Statement(_sessions.where(session.id == given("id")).order_by(session.tenant))
-LENGTH = Statement(prefix.select(prefix.length).where(*_own(prefix, digest=given("head"))))
+# What is counted of a session's runs is counted again when one is gone, while no other begins or ends.
+LOCK_SESSION = Statement(session.select(session.id).where(*_own(session, **BY_ID)), lock="FOR UPDATE", of=session)
+_runs_of_session = run.select().where(*_own(run, session=given("id")))
+COSTS_OF_SESSION = Statement(
+    _runs_of_session.select(
+        fn.COUNT(run.id),
+        *(fn.COALESCE(fn.SUM(getattr(run, name)), pw.SQL("0")) for name in ("prompt", "completion", "cached")),
+        fn.COUNT(pw.Case(None, ((run.estimated, pw.SQL("1")),))),
+        fn.COALESCE(fn.SUM(run.completed_at - run.created_at), pw.SQL("0")),
+    )
+)
+NEWEST_OF_SESSION = Statement(
+    _runs_of_session.select(run.output, run.status, run.created_at).order_by(run.created_at.desc()).limit(pw.SQL("1"))
+)
+_back = pw.Case(None, ((session.head == given("dropped"), given("head")),), session.head)
+MOVE_SESSION_BACK = Statement(_update(session, *COSTS, head=_back).where(*_own(session, **BY_ID)))
 
 # Runs and what they cost.
 
@@ -212,7 +232,7 @@ _stored = run.select(*(getattr(run, name) for name in STORED))
 
 ADD_RUN = Statement(_insert(run, *BEGINNING, *ENDING, "owner"))
 OPEN_RUN = Statement(
-    run.select(run.session, run.completed_at, run.input, prefix.length, run.owner)
+    run.select(run.session, run.created_at, run.completed_at, run.input, prefix.length, run.owner)
     .join(prefix, pw.JOIN.LEFT_OUTER, on=(prefix.tenant == run.tenant) & (prefix.digest == run.input))
     .where(*_own(run, **BY_ID)),
     lock="FOR NO KEY UPDATE",
@@ -221,20 +241,9 @@ OPEN_RUN = Statement(
 END_RUN = Statement(_update(run, "output", "status", *ENDING).where(*_own(run, **BY_ID)))
 RUN = Statement(_stored.where(*_own(run, **BY_ID)))
 RUNS_OF_SESSION = Statement(_stored.where(*_own(run, session=given("id"))).order_by(run.created_at))
-# The newest run of a session comes first.
-COSTS_OF_SESSION = Statement(
-    run.select(run.status, *(getattr(run, name) for name in COST))
-    .where(*_own(run, session=given("id")))
-    .order_by(run.created_at.desc())
-)
 UNFINISHED_RUNS = Statement(_stored.where(run.completed_at.is_null()).order_by(run.created_at))
 RUN_HEADS = Statement(run.select(run.input, run.output).where(*_own(run, **BY_ID)))
 DROP_RUN = Statement(run.delete().where(*_own(run, **BY_ID)).returning(run.session, run.output))
-# A session whose newest run is gone ends where the newest of the others does.
-_before = run.select(run.output).where(*_own(run, session=given("id"))).order_by(run.created_at.desc())
-MOVE_SESSION_BACK = Statement(
-    _update(session, head=_before.limit(pw.SQL("1"))).where(*_own(session, **BY_ID, head=given("head")))
-)
 ADD_USAGE = Statement(_insert(usage, "run", "key", "created_at", "outcome", "seconds", *COST))
 SPEND_OF_DAY = Statement(
     _insert(daily, "key", "day", "calls", "tokens")

@@ -20,6 +20,7 @@ from store.buckets import Draw, Drawn, draw_kept
 from store.database import Database, migrate
 from store.keys import Key
 from store.leases import Beat
+from store.looking import Wanted
 from store.processes import process
 from store.runs import Finished, Run, StoredRun, StoredSession
 from store.settings import StateSettings
@@ -175,9 +176,9 @@ class Store:
         """
         return await self._writer.do(lambda db: jobs.delete(db, tenant, run_id))
 
-    async def sessions(self, tenant: str | None = None, limit: int = 20) -> list[StoredSession]:
-        """Give the sessions that were last used, newest first, of one tenant or of all: for operators."""
-        return await self._readers.do(lambda db: sessions.newest(db, tenant, limit))
+    async def find_sessions(self, wanted: Wanted) -> list[StoredSession]:
+        """Give the sessions that are wanted, the last used first: by `updated_at`, then by id."""
+        return await self._readers.do(lambda db: sessions.find(db, wanted))
 
     async def sessions_of(self, session_id: str) -> list[StoredSession]:
         """Give the sessions of that id, whosever they are: for operators."""

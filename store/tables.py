@@ -33,10 +33,17 @@ message = _table("message", "digest", "body")
 # Parent and message are digests. A first message has the length 1 and no parent.
 prefix = _table("prefix", "digest", "parent", "message", "length")
 
-# The key is the client's own name for it, the head the digest of the newest prefix that a run of it left.
-session = _table("session", "id", "key", "parent", "depth", "head", "created_at", "updated_at")
+CALLED = ("key", "title", "sought")
+"""What a session is called, and what it is found by: see `store.titles`. The key is the client's own name for it."""
 
-TOLD = ("id", "key", "head", "created_at", "updated_at")
+COSTS = ("runs", "status", "newest_at", "seconds", *COST)
+"""What a session's runs come to: how many there are, how the newest is doing and when it began, and what all of them
+have taken and cost together. They are kept up to date with every run that begins, ends or is dropped."""
+
+# The head is the digest of the newest prefix that a run of it left.
+session = _table("session", "id", "parent", "depth", "head", "created_at", "updated_at", *CALLED, *COSTS)
+
+TOLD = ("id", "key", "title", "created_at", "updated_at", "status", "runs", "seconds", *COST)
 """What is told of a session."""
 
 # Input is the digest of the transcript that it was given; output that of the one it left, until then the same. Request,

@@ -43,8 +43,9 @@ def list_sessions(
 ) -> None:
     """Show the sessions that were last used, newest first."""
     from server.exports import session_values
+    from store import Wanted
 
-    found = _look(lambda store: store.sessions(tenant, limit))
+    found = _look(lambda store: store.find_sessions(Wanted(tenant=tenant, limit=limit)))
     if as_json:
         print(json.dumps([session_values(session) for session in found], indent=2))
         return

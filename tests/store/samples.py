@@ -13,6 +13,7 @@ import pytest
 from programs.events import Outcome, RunDone, StepDone
 from programs.transcript import Message, ToolCall, ToolIntent, Transcript, Usage
 from store import Finished, Run, StateSettings
+from store.database import MIGRATIONS, connector, migrate
 
 on_sqlite = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 on_postgres = pytest.mark.parametrize("settings", ["postgres"], indirect=True)
@@ -104,3 +105,13 @@ def count(where: Path | StateSettings) -> dict[str, int]:
     tables = ("message", "prefix", "session", "run", "usage")
     counts = (f"(SELECT count(*) FROM {table})" for table in tables)
     return dict(zip(tables, look(where, f"SELECT {', '.join(counts)}")[0], strict=True))
+
+
+def from_before(settings: StateSettings, migration: str, *undo: str) -> None:
+    """Take a migration back by hand, and migrate again: what was kept before it is brought up to date by it."""
+    assert (MIGRATIONS / f"{migration}.py").is_file()
+    database = connector(settings)
+    for statement in (*undo, f"DELETE FROM schema_migration WHERE name = '{migration}'"):
+        database.execute_sql(statement)  # type: ignore[no-untyped-call]
+    database.close()
+    migrate(settings)

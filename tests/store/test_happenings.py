@@ -6,8 +6,7 @@ from programs.events import CodeRan, ModelCalled, Trajectory
 from programs.glance import glance
 from programs.transcript import Usage
 from store import StateSettings, Store
-from store.database import MIGRATIONS, connector, migrate
-from tests.store.samples import a_run, look
+from tests.store.samples import a_run, from_before, look
 
 EVENTS: list[Trajectory] = [
     ModelCalled("one", 1, "What is in \0 part?", "Nothing é.", None, Usage(prompt=10, completion=2), 5.0, 0.5),
@@ -46,16 +45,6 @@ async def test_events_from_before_there_were_glances_have_them(settings: StateSe
         await store.begin(a_run("one"))
         await store.happened("ada", "one", 0, EVENTS * 40)
         seen = await store.glances("ada", "one")
-    _forget(settings, "0008_glances", "DROP TABLE glance")
-    migrate(settings)
+    from_before(settings, "0008_glances", "DROP TABLE glance")
     async with await Store.open(settings) as store:
         assert await store.glances("ada", "one") == seen
-
-
-def _forget(settings: StateSettings, migration: str, *undo: str) -> None:
-    """Take a migration back by hand."""
-    assert (MIGRATIONS / f"{migration}.py").is_file()
-    database = connector(settings)
-    for statement in (*undo, f"DELETE FROM schema_migration WHERE name = '{migration}'"):
-        database.execute_sql(statement)  # type: ignore[no-untyped-call]
-    database.close()

@@ -11,14 +11,7 @@ from store.database import migrate
 from store.statements import Statement
 from tests.store.samples import look, on_postgres, on_sqlite
 
-FOR_OPERATORS = {"SESSIONS", "SESSIONS_OF_TENANT", "SESSIONS_BY_ID"}
-"""Statements that may read all sessions: no request runs them, and an index would cost each run a write."""
-
-COMPILED = {
-    name: value
-    for name, value in vars(statements).items()
-    if isinstance(value, Statement) and name not in FOR_OPERATORS
-}
+COMPILED = {name: value for name, value in vars(statements).items() if isinstance(value, Statement)}
 EACH = pytest.mark.parametrize(
     "statement", [*COMPILED.values(), statements.longest_prefix(5)], ids=[*COMPILED, "LONGEST"]
 )

@@ -1,0 +1,23 @@
+"""What a session is called, and what it is found by."""
+
+from __future__ import annotations
+
+from programs.transcript import Transcript
+
+_LONGEST = 200  # characters
+_READ = 4000  # characters: a message may have a hundred megabytes
+
+
+def title(said: str) -> str:
+    """The title of a session in which the user `said` this: its first words, on one line, of at most 200 characters."""
+    return " ".join(said[:_READ].split())[:_LONGEST].strip()
+
+
+def asked(transcript: Transcript) -> str:
+    """What the user said last."""
+    return next((message.content for message in reversed(transcript.messages) if message.role == "user"), "")
+
+
+def sought(*names: str | None) -> str:
+    """Texts by which something is found, whatever the case, each on a line of its own."""
+    return "\n".join(" ".join(name.casefold().split()) for name in names if name)
