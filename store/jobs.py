@@ -51,6 +51,7 @@ def begin(db: Database, run: Run, finished: Finished | None = None, *, owner: st
     session = session or _session_before(db, run, known)
     before = digests[known - 1] if known else None
     head = prefixes.grow(db, run.tenant, before, known, (*messages[known:], *output))
+    question = titles.title(titles.asked(run.transcript))
     status = "queued" if run.background else "in_progress"
     session_id = session or f"sess_{uuid.uuid4().hex}"
     place: Values = {
@@ -66,8 +67,7 @@ def begin(db: Database, run: Run, finished: Finished | None = None, *, owner: st
         # On a line of its own after what the session is found by already, or nothing.
         rows(db, statements.MOVE_SESSION, place | {"named": titles.sought("\n", run.session_key)})
     else:
-        called = titles.title(titles.asked(run.transcript))
-        place |= {"title": called, "sought": titles.sought(called, session_id, run.session_key)}
+        place |= {"title": question, "sought": titles.sought(question, session_id, run.session_key)}
         rows(db, statements.ADD_SESSION, place | {"created_at": run.created_at})
     values: Values = {
         "tenant": run.tenant,
@@ -78,6 +78,7 @@ def begin(db: Database, run: Run, finished: Finished | None = None, *, owner: st
         "background": run.background,
         "model": run.model,
         "request": json.dumps(run.request, separators=(",", ":")),
+        "question": question,
         "previous": run.previous,
         "input": digests[-1] if digests else None,
         "output": head,

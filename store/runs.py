@@ -94,7 +94,11 @@ class StoredSession:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run as the store has it. Until it has ended, `completed_at` is None and all that follows is empty."""
+    """A run as the store has it. Until it has ended, `completed_at` is None and all that follows is empty.
+
+    Attributes:
+        question: what the user said last: the first 200 characters, on one line; empty where that was not kept yet.
+    """
 
     id: str
     tenant: str
@@ -104,6 +108,7 @@ class StoredRun:
     background: bool
     model: str
     request: dict[str, Any]
+    question: str
     previous: str | None
     created_at: float
     completed_at: float | None

@@ -54,9 +54,9 @@ def by_id(db: Database, session_id: str) -> list[StoredSession]:
     return _told(db, _SESSIONS.where(session.id == session_id).order_by(session.tenant))
 
 
-def runs(db: Database, tenant: str, session_id: str) -> list[StoredRun]:
+def runs(db: Database, tenant: str, session_id: str, limit: int, offset: int) -> list[StoredRun]:
     """Find the runs of a session, oldest first."""
-    values: Values = {"tenant": tenant, "id": session_id}
+    values: Values = {"tenant": tenant, "id": session_id, "limit": limit, "offset": offset}
     return [stored(found) for found in rows(db, statements.RUNS_OF_SESSION, values)]
 
 

@@ -240,7 +240,12 @@ OPEN_RUN = Statement(
 )
 END_RUN = Statement(_update(run, "output", "status", *ENDING).where(*_own(run, **BY_ID)))
 RUN = Statement(_stored.where(*_own(run, **BY_ID)))
-RUNS_OF_SESSION = Statement(_stored.where(*_own(run, session=given("id"))).order_by(run.created_at))
+RUNS_OF_SESSION = Statement(
+    _stored.where(*_own(run, session=given("id")))
+    .order_by(run.created_at, run.id)
+    .limit(given("limit"))
+    .offset(given("offset"))
+)
 UNFINISHED_RUNS = Statement(_stored.where(run.completed_at.is_null()).order_by(run.created_at))
 RUN_HEADS = Statement(run.select(run.input, run.output).where(*_own(run, **BY_ID)))
 DROP_RUN = Statement(run.delete().where(*_own(run, **BY_ID)).returning(run.session, run.output))

@@ -27,6 +27,7 @@ from store.settings import StateSettings
 from store.threads import Threads
 
 _SQLITE_READERS = 2
+_ALL = 2**62  # rows
 
 
 class Store:
@@ -184,9 +185,9 @@ class Store:
         """Give the sessions of that id, whosever they are: for operators."""
         return await self._readers.do(lambda db: sessions.by_id(db, session_id))
 
-    async def runs_of(self, tenant: str, session_id: str) -> list[StoredRun]:
-        """Give the runs of a session, oldest first."""
-        return await self._readers.do(lambda db: sessions.runs(db, tenant, session_id))
+    async def runs_of(self, tenant: str, session_id: str, *, limit: int = _ALL, offset: int = 0) -> list[StoredRun]:
+        """Give the runs of a session, oldest first: at most `limit`, behind the first `offset`."""
+        return await self._readers.do(lambda db: sessions.runs(db, tenant, session_id, limit, offset))
 
     async def expire(self, before: float) -> bool:
         """Remove some of the runs of all tenants that ended before that time, then what was audited before it.

@@ -26,6 +26,7 @@ async def test_a_run_is_given_back_as_it_was_kept(store: Store) -> None:
         background=False,
         model="rants-one",
         request={"temperature": 0.5, "metadata": {"of": "run"}},
+        question="Hello",
         previous="gone",
         created_at=1000.0,
         completed_at=None,

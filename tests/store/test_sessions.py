@@ -165,3 +165,17 @@ async def test_sessions_from_before_are_told_as_well(settings: StateSettings) ->
     async with await Store.open(settings) as store:
         assert await store.find_sessions(Wanted(tenant=None)) == before
     assert look(settings, "SELECT * FROM session ORDER BY id") == columns
+
+
+async def test_runs_are_told_with_their_questions_a_page_at_a_time(store: Store) -> None:
+    first = said("Be brief.", "Hello  there")
+    session = await store.record(a_run("0", first), finished("Hi."))
+    for index in range(1, 5):
+        asked = then(first, *(user(f"Question {number}" + "\n" * 9 + "!") for number in range(index + 1)))
+        run = a_run(str(index), asked, previous="0", created_at=1000.0 + index)
+        assert await store.record(run, finished("Hi.", completed_at=2000.0)) == session
+    every = await store.runs_of("ada", session)
+    assert [run.question for run in every] == ["Hello there", *(f"Question {index} !" for index in range(1, 5))]
+    assert await store.runs_of("ada", session, limit=2, offset=1) == every[1:3]
+    assert await store.runs_of("ada", session, limit=2, offset=4) == every[4:]
+    assert await store.runs_of("bob", session) == []
