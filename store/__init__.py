@@ -7,7 +7,7 @@ async with await Store.open(StateSettings()) as store:
 
 from store.buckets import Bucket, Draw, Drawn, draw
 from store.keys import DAY, Key
-from store.looking import Wanted
+from store.looking import Found, Login, Part, Wanted, Window
 from store.runs import Finished, Run, Status, StoredRun, StoredSession
 from store.settings import StateSettings
 from store.store import Store
@@ -18,7 +18,10 @@ __all__ = [
     "Draw",
     "Drawn",
     "Finished",
+    "Found",
     "Key",
+    "Login",
+    "Part",
     "Run",
     "StateSettings",
     "Status",
@@ -26,5 +29,6 @@ __all__ = [
     "StoredRun",
     "StoredSession",
     "Wanted",
+    "Window",
     "draw",
 ]

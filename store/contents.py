@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import re
 
+from pydantic_core import to_json
+
 HEAD = 64
 """The role and the beginning of the content are within so many bytes."""
 
 _HEAD = re.compile(rb'\{"role":"(\w+)"(?:,"content":("))?')
 _LONGEST = 6  # bytes of an escape
+_BACKSLASH = ord("\\")
 _CHARACTER = ((0xC0, 2), (0xE0, 3), (0xF0, 4))  # a first byte from there on has so many
 
 
@@ -34,16 +37,24 @@ def _begun(head: bytes) -> re.Match[bytes]:
     return begun
 
 
-def broken(piece: bytes) -> int:
-    """Count the bytes at the end of a piece of a content that begin a character or an escape and do not end it."""
-    for back in range(1, min(_LONGEST, len(piece) + 1)):
-        byte = piece[-back]
-        if byte == ord("\\"):
-            before = piece[: len(piece) - back]
-            escapes = (len(before) - len(before.rstrip(b"\\"))) % 2 == 0
-            whole = 6 if back > 1 and piece[1 - back] == ord("u") else 2
-            return back if escapes and back < whole else 0
-        if byte >= 0xC0:
+def broken(piece: bytes, end: int | None = None) -> int:
+    """Count the bytes before `end` that begin a character or an escape which goes on after it.
+
+    Args:
+        piece: of a content. It does not begin in the middle of an escape.
+        end: a place in it; None for its end.
+    """
+    end = len(piece) if end is None else end
+    for back in range(1, min(_LONGEST, end + 1)):
+        byte = piece[end - back]
+        if byte == _BACKSLASH:
+            first = end - back
+            while first > 0 and piece[first - 1] == _BACKSLASH:
+                first -= 1
+            opens = (end - back - first) % 2 == 0
+            size = _LONGEST if back > 1 and piece[end - back + 1] == ord("u") else 2
+            return back if opens and back < size else 0
+        if byte >= _CHARACTER[0][0]:
             return back if back < max(size for first, size in _CHARACTER if byte >= first) else 0
     return 0
 
@@ -60,3 +71,8 @@ def beginning(head: bytes) -> str:
         return ""
     piece = head[at:].partition(b'","')[0].removesuffix(b'"}')
     return unescaped(piece[: len(piece) - broken(piece)])
+
+
+def escaped(text: str) -> bytes:
+    """Give the bytes that a content says this text with."""
+    return to_json(text)[1:-1]

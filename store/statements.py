@@ -156,7 +156,16 @@ def _messages(walk: Any) -> Statement:
     return Statement(said.where(*_own(message, digest=walk.c.message)).order_by(walk.c.length).with_cte(walk))
 
 
+def messages(*columns: Any, where: Any = None) -> Statement:
+    """Compile: the length up to each message of the transcript that ends in a head, and these columns, in order."""
+    said = message.select(UPWARD.c.length, *columns).from_(UPWARD).join(message, pw.JOIN.CROSS)
+    said = said.where(*_own(message, digest=UPWARD.c.message))
+    said = said if where is None else said.where(where)
+    return Statement(said.order_by(UPWARD.c.length).with_cte(UPWARD))
+
+
 MESSAGES = _messages(UPWARD)
+NUMBERS = messages(message.id)
 MESSAGES_AFTER = _messages(_upward(given("input")))
 DROP_PREFIX = Statement(
     prefix.delete()

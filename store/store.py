@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 import uuid
 from collections.abc import Sequence
 from types import TracebackType
@@ -15,12 +16,12 @@ from programs.events import Trajectory
 from programs.glance import Glance
 from programs.tools import Execution
 from programs.transcript import Message, Transcript
-from store import happenings, jobs, keys, leases, retention, sessions
+from store import happenings, jobs, keys, leases, logins, retention, sessions, windows
 from store.buckets import Draw, Drawn, draw_kept
 from store.database import Database, migrate
 from store.keys import Key
 from store.leases import Beat
-from store.looking import Wanted
+from store.looking import Found, Login, Part, Wanted, Window
 from store.processes import process
 from store.runs import Finished, Run, StoredRun, StoredSession
 from store.settings import StateSettings
@@ -170,6 +171,32 @@ class Store:
         """
         return await self._readers.do(lambda db: jobs.transcript(db, tenant, run_id, output=output))
 
+    async def parts(self, tenant: str, run_id: str) -> list[Part]:
+        """Give the messages of the transcript that a run was given, without what they say; none where it is unknown."""
+        return await self._readers.do(lambda db: windows.parts(db, tenant, run_id))
+
+    async def window(self, tenant: str, run_id: str, index: int, at: int, size: int = 16_384) -> Window | None:
+        """Give what a message of that transcript says at one place: its content alone, not the JSON around it.
+
+        Windows of which each begins where the one before ends join to the content. It ends at the end of the message
+        where nothing more is said.
+
+        Args:
+            tenant: whose run it is.
+            run_id: the run.
+            index: of the message.
+            at: in bytes. It is moved to where a character begins, and into the content: 0 is its beginning.
+            size: at most so many bytes, but at least one character.
+
+        Returns:
+            the window, or None where there is no such message.
+        """
+        return await self._readers.do(lambda db: windows.window(db, tenant, run_id, index, at, size=size))
+
+    async def locate(self, tenant: str, run_id: str, text: str, start: Found | None = None) -> Found | None:
+        """Find where a text is first said in that transcript, exactly so; with `start`, where it begins after that."""
+        return await self._readers.do(lambda db: windows.locate(db, tenant, run_id, text, start))
+
     async def delete(self, tenant: str, run_id: str) -> bool:
         """Remove a run and what only it needed: messages, prefixes, its session. What it cost stays.
 
@@ -257,6 +284,20 @@ class Store:
         Calls are counted of keys that have a budget, tokens of all.
         """
         return await self._readers.do(lambda db: keys.spent(db, at))
+
+    async def add_login(self, login: Login) -> None:
+        """Keep that a browser has shown a key. Logins that have expired are removed."""
+        now = time.time()
+        await self._writer.do(lambda db: logins.add(db, login, now))
+
+    async def login(self, digest: str) -> Login | None:
+        """Give the login of that digest, whosever it is; None where there is none, or it has expired."""
+        now = time.time()
+        return await self._readers.do(lambda db: logins.find(db, digest, now))
+
+    async def drop_login(self, digest: str) -> None:
+        """Forget a login, if there is one of that digest."""
+        await self._writer.do(lambda db: logins.drop(db, digest))
 
     async def check(self) -> None:
         """Write a row, take it back, and read. Raises StoreError where one of them fails."""

@@ -27,8 +27,8 @@ def _table(name: str, *columns: str) -> Any:
     return pw.Table(name, ("tenant", *columns))
 
 
-# The body is `Message.said()`, the digest is that of the body.
-message = _table("message", "digest", "body")
+# The body is `Message.said()`, the digest is that of the body. The id is a number of the database's own.
+message = _table("message", "id", "digest", "body")
 
 # Parent and message are digests. A first message has the length 1 and no parent.
 prefix = _table("prefix", "digest", "parent", "message", "length")
@@ -88,3 +88,7 @@ daily = _table("daily", "key", "day", "calls", "tokens")
 
 # How much is in a token bucket of a tenant, and when that was.
 bucket = _table("bucket", "name", "level", "at")
+
+# Browsers that have shown a key: see `store.looking.Login`.
+LOGIN = ("tenant", "digest", "key", "expires_at")
+login = _table("login", *LOGIN[1:])

@@ -13,7 +13,7 @@ import pytest
 from programs.errors import StoreError
 from programs.tools.protocol import Execution
 from programs.transcript import ToolCall
-from store import Draw, Key, StateSettings, Store
+from store import Draw, Key, Login, StateSettings, Store
 from store.copying import copy
 from store.database import connector, migrate
 from tests.store.samples import a_run, assistant, finished, look, said, then, user
@@ -54,6 +54,7 @@ async def fill(settings: StateSettings) -> None:
             await store.audit(tenant, "one", session, Execution("c", "bash", "00", 0.5, "ok"))
             await store.set_todos(tenant, session, [{"content": "é"}])
             await store.add_key(Key(id=f"key_{tenant}", tenant=tenant, digest=tenant, created_at=1.5))
+            await store.add_login(Login(tenant, tenant, f"key_{tenant}", 9e9))
             await store.draw(tenant, [Draw("requests", 1.0, 10.0, 0.5)])
             await store.take_call(tenant, f"key_{tenant}", 86_400.0, calls=5, tokens=None)
 
