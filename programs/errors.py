@@ -7,6 +7,7 @@
     │   ├── NotFound               no such model, response or session
     │   ├── NotAuthenticated       no key, or one that is not known
     │   │   └── KeyExpired         it was known until some time ago
+    │   ├── Forbidden              it may not be asked from there, whoever asks
     │   ├── RateLimited            the tenant's bucket is empty; says when to come back
     │   └── QuotaSpent             the key's budget of the day is; says when the next one begins
     ├── BackendError               a model did not answer as it should; the caller can only try again
@@ -72,6 +73,10 @@ class NotAuthenticated(UserError):
 
 class KeyExpired(NotAuthenticated):
     """The key was good until some time ago."""
+
+
+class Forbidden(UserError):
+    """The request comes from where it may not come from."""
 
 
 class RateLimited(UserError):

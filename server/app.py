@@ -31,6 +31,8 @@ from server.runs import Runs
 from server.settings import Settings
 from server.sse import ClientGone
 from server.traces import Traces
+from server.ui.failures import shown
+from server.ui.guard import Guard
 from store import Store
 
 logger = logging.getLogger("rants")
@@ -101,7 +103,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 await traces.aclose()
 
     app = FastAPI(title="RANTS", version=health.VERSION, lifespan=lifespan)
-    errors.install(app)
+    errors.install(app, shown)
 
     @app.exception_handler(ClientGone)
     async def on_gone(request: object, error: ClientGone) -> Response:
@@ -110,7 +112,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for room in (chat, responses, served, health, metrics, ui):
         app.include_router(room.router)
     openapi.describe(app)
-    app.add_middleware(Authenticate, app_state=app)
+    app.add_middleware(Authenticate, app_state=app, shown=shown)
+    app.add_middleware(Guard, app_state=app)
     app.add_middleware(Requests, app_state=app)
     app.add_middleware(BodyLimit, app_state=app)
     return app

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from programs.errors import (
     BackendRejected,
@@ -22,6 +24,7 @@ from programs.errors import (
     BackendUnavailable,
     BadReply,
     ConfigurationError,
+    Forbidden,
     InvalidRequest,
     KeyExpired,
     LeaseLost,
@@ -51,6 +54,7 @@ _SHAPES: dict[type[RantsError], Shape] = {
     NotFound: Shape(404, "invalid_request_error", "not_found"),
     NotAuthenticated: Shape(401, "invalid_request_error", "invalid_api_key"),
     KeyExpired: Shape(401, "invalid_request_error", "expired_api_key"),
+    Forbidden: Shape(403, "invalid_request_error", "forbidden"),
     RateLimited: Shape(429, "requests", "rate_limit_exceeded"),
     QuotaSpent: Shape(429, "insufficient_quota", "insufficient_quota"),
     BackendRejected: Shape(400, "invalid_request_error", "backend_rejected"),
@@ -103,15 +107,19 @@ def error_response(error: BaseException) -> JSONResponse:
     return JSONResponse(body, found.status, headers)
 
 
-def install(app: FastAPI) -> None:
-    """Have every error of `app` leave in OpenAI's shape."""
+type Shown = Callable[[Request, JSONResponse], Response]
+"""Gives an answer that says an error another form, for whoever cannot read that one."""
+
+
+def install(app: FastAPI, shown: Shown) -> None:
+    """Have every error of `app` leave in OpenAI's shape, or as `shown` gives it."""
 
     @app.exception_handler(RantsError)
-    async def on_rants_error(request: Request, error: RantsError) -> JSONResponse:
-        return error_response(error)
+    async def on_rants_error(request: Request, error: RantsError) -> Response:
+        return shown(request, error_response(error))
 
     @app.exception_handler(RequestValidationError)
-    async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def on_invalid(request: Request, error: RequestValidationError) -> Response:
         first, *more = error.errors()
         # Where a value may be one of several kinds, the problem that lies deepest is that of the kind that was meant.
         same = [first, *(other for other in more if other["loc"][:2] == first["loc"][:2])]
@@ -121,18 +129,19 @@ def install(app: FastAPI) -> None:
             said, param = f"The body is not valid JSON: {problem['ctx']['error']}.", None
         else:
             said = f"{param or 'The body'}: {problem['msg']}."
-        return error_response(InvalidRequest(said, param=param, code=_CODES.get(problem["type"])))
+        return shown(request, error_response(InvalidRequest(said, param=param, code=_CODES.get(problem["type"]))))
 
     @app.exception_handler(HTTPException)
-    async def on_http(request: Request, error: HTTPException) -> JSONResponse:
+    async def on_http(request: Request, error: HTTPException) -> Response:
         # Not `request.url`: it is made of headers, which may make none.
         said = f"{request.method} {request.scope['path'][:_LONGEST_PATH]}: {error.detail}"
-        return JSONResponse(error_body(said, "invalid_request_error"), error.status_code, error.headers)
+        body = error_body(said, "invalid_request_error")
+        return shown(request, JSONResponse(body, error.status_code, error.headers))
 
     @app.exception_handler(Exception)
-    async def on_bug(request: Request, error: Exception) -> JSONResponse:
+    async def on_bug(request: Request, error: Exception) -> Response:
         logger.error("a bug while answering %s %s", request.method, request.scope["path"], exc_info=error)
-        answer = error_response(error)
+        answer = shown(request, error_response(error))
         # This answer is given outside the middleware that puts them on every other one.
         answer.headers.update(request.state.headers)
         return answer

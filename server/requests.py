@@ -25,7 +25,8 @@ _QUIET = ("/health", "/metrics")
 class Requests:
     """Tells operators what came of every request, and puts `request.state.headers` on every answer.
 
-    One of them is always there, `x-request-id`: the client's own where it sent one, else a new one.
+    What an answer has of them itself stays. One is always there, `x-request-id`: the client's own where it sent one,
+    else a new one.
     """
 
     def __init__(self, app: ASGIApp, *, app_state: FastAPI) -> None:
@@ -61,9 +62,11 @@ class Requests:
             nonlocal status, first_byte, body
             if message["type"] == "http.response.start":
                 status = message["status"]
+                added = {name.lower().encode(): value.encode() for name, value in headers.items()}
+                own = {name for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
-                    *((name.encode(), value.encode()) for name, value in headers.items()),
+                    *((name, value) for name, value in added.items() if name not in own),
                 ]
             elif not body:
                 body = True

@@ -8,32 +8,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from fastapi.responses import FileResponse, RedirectResponse
 
 from programs.errors import NotFound
-from server.ui.rendering import HEADERS
+from server.browsers import HOME
+from server.ui import login, sessions
 
 _STATIC = {file.name: file for file in (Path(__file__).parent / "static").iterdir()}
 
 
-def _enabled(request: Request) -> None:
-    """See that there are any pages.
-
-    Raises:
-        NotFound: they are switched off.
-    """
-    if not request.app.state.settings.ui.enabled:
-        raise NotFound("There are no pages here: ui.enabled is false.")
-
-
-router = APIRouter(include_in_schema=False, dependencies=[Depends(_enabled)])
+router = APIRouter(include_in_schema=False)
+for page in (login, sessions):
+    router.include_router(page.router)
 
 
 @router.get("/ui")
 async def home() -> RedirectResponse:
     """Where one begins."""
-    return RedirectResponse("/ui/sessions")
+    return RedirectResponse(HOME, 303)
 
 
 @router.get("/ui/static/{name}")
@@ -42,4 +35,4 @@ async def static(name: str) -> FileResponse:
     if name not in _STATIC:
         raise NotFound(f"There is no file {name!r} here.")
     # Asked for again each time, and sent only where it has changed.
-    return FileResponse(_STATIC[name], headers=HEADERS | {"Cache-Control": "no-cache"})
+    return FileResponse(_STATIC[name], headers={"Cache-Control": "no-cache"})

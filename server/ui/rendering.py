@@ -25,7 +25,10 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Of every answer below `/ui`: nothing runs, and nothing is fetched, that does not come from here."""
+"""Of every answer below `/ui`: nothing runs, and nothing is fetched, that does not come from here.
+
+`server.ui.guard` puts them there.
+"""
 
 
 def render(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -36,7 +39,7 @@ def render(request: Request, name: str, status: int = 200, **values: Any) -> HTM
     """
     grant: Grant | None = getattr(request.state, "grant", None)
     text = _TEMPLATES.get_template(name).render(request=request, grant=grant, **values)
-    return HTMLResponse(text, status, HEADERS)
+    return HTMLResponse(text, status)
 
 
 def _shown(value: Any) -> Any:
@@ -72,6 +75,11 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f} %" if whole else "\u2013"
 
 
+def shortened(text: str, length: int) -> str:
+    """The beginning of a text, of at most so many characters."""
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}\u2026"
+
+
 @pass_context
 def link(context: Context, path: str, **query: object) -> str:
     """The URL of another page; what is None or empty is left out of its query.
@@ -94,5 +102,5 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     finalize=_shown,
 )
-_TEMPLATES.filters |= {"date": date, "duration": duration, "number": number}
+_TEMPLATES.filters |= {"date": date, "duration": duration, "number": number, "shortened": shortened}
 _TEMPLATES.globals |= {"share": share, "link": link}

@@ -118,7 +118,7 @@ async def read(
     """The statuses of `/metrics`, asked from `peer` of a server on `host`, without a key and with each of these."""
     app = FastAPI()
     app.include_router(router)
-    errors.install(app)
+    errors.install(app, lambda _, answer: answer)
     entry = ApiKey.model_validate({"key": "key-of-ada-0123456789abcdef"})
     app.state.metrics = Metrics()
     app.state.settings = SimpleNamespace(
