@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from fastapi.routing import iter_route_contexts
 
 from evals.scripted import Reply, ScriptedBackend
 from server.app import create_app
-from server.auth import OPEN
+from server.auth import OPEN, is_open
 from tests.conftest import HELLO, key_of
 from tests.server.test_gateway_tools import literal, ours
 from tests.server.test_tools import LOOK, asked, compiles, playing
@@ -27,8 +28,8 @@ EXPIRED = key_of("expired")
 CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hello?"}]}
 RESPONSE: dict[str, Any] = {"model": MODEL, "input": "Hello?"}
 
-# Every route: the bodies and queries to try it with. An id of another tenant goes where ID stands, in the path or in
-# the body. A new route goes here, else the first test fails.
+# Every route: the bodies, queries and headers to try it with. An id of another tenant goes where ID stands, and in the
+# path where `_ID` says. A new route goes here, else the first test fails.
 ROUTES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("POST", "/v1/chat/completions"): [{"json": CHAT}],
     ("POST", "/v1/responses"): [
@@ -55,13 +56,21 @@ ROUTES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("GET", "/docs"): [{}],
     ("GET", "/docs/oauth2-redirect"): [{}],
     ("GET", "/redoc"): [{}],
+    ("GET", "/ui"): [{}],
+    ("GET", "/ui/login"): [{}],
+    ("POST", "/ui/login"): [{}],
+    ("POST", "/ui/logout"): [{}],
+    ("GET", "/ui/static/{name}"): [{}],
+    ("GET", "/ui/sessions"): [{}],
+    ("GET", "/ui/sessions/{session_id}"): [{}, {"params": {"page": "1"}}, {"headers": {"accept": "text/html"}}],
 }
 
 OWN_KEY = "/metrics"
 """It asks for a key of its own: what all tenants do is nobody's of them."""
 
-CLOSED = [route for route in ROUTES if route[1] not in OPEN]
-WITH_AN_ID = [route for route in ROUTES if "{response_id}" in route[1] or "ID" in json.dumps(ROUTES[route])]
+_ID = re.compile(r"\{(response|session|run)_id\}")
+CLOSED = [route for route in ROUTES if not is_open(route[1])]
+WITH_AN_ID = [route for route in ROUTES if _ID.search(route[1]) or "ID" in json.dumps(ROUTES[route])]
 
 
 @dataclass(frozen=True)
@@ -75,11 +84,12 @@ class Has:
     chat: str
     message: str
     call: str
+    session: str
 
     @property
     def ids(self) -> list[str]:
         """All of them; nobody else may learn whether they are there."""
-        return [self.live, self.background, self.finished, self.deleted, self.chat, self.message, self.call]
+        return [self.live, self.background, self.finished, self.deleted, self.chat, self.message, self.call, self.session]
 
 
 @pytest.fixture(scope="module")
@@ -131,15 +141,24 @@ def at(server: ServerProcess) -> Iterator[Callable[[str], httpx2.Client]]:
 
 
 @pytest.fixture(scope="module")
-def has(at: Callable[[str], httpx2.Client], scripted_backend: ScriptedBackend) -> Iterator[dict[str, Has]]:
+def has(
+    at: Callable[[str], httpx2.Client], server: ServerProcess, scripted_backend: ScriptedBackend
+) -> Iterator[dict[str, Has]]:
     """Ada and Ben, with a run in each state."""
     release = threading.Event()
     with ExitStack() as streams:
-        yield {name: _equip(at(name), scripted_backend, release, streams) for name in ("ada", "ben")}
+        yield {name: _equip(name, at(name), server, scripted_backend, release, streams) for name in ("ada", "ben")}
         release.set()
 
 
-def _equip(http: httpx2.Client, backend: ScriptedBackend, release: threading.Event, streams: ExitStack) -> Has:
+def _equip(
+    name: str,
+    http: httpx2.Client,
+    server: ServerProcess,
+    backend: ScriptedBackend,
+    release: threading.Event,
+    streams: ExitStack,
+) -> Has:
     backend.script = playing([Reply(["I look.\nTOOL_INTENT: look at a.py"])], [compiles(("look", {"path": "a.py"}))])
     tools = [{"type": "function", **LOOK}]
     finished = http.post("/v1/responses", json=RESPONSE | {"tools": tools}).json()
@@ -163,7 +182,8 @@ def _equip(http: httpx2.Client, backend: ScriptedBackend, release: threading.Eve
     live = created["response"]["id"]
     eventually(lambda: len(held) == 2)
     backend.script = HELLO
-    return Has(live, background, finished["id"], deleted, chat, message["id"], call["call_id"])
+    ((session,),) = server.rows("SELECT session FROM run WHERE tenant = ? AND id = ?", name, finished["id"])
+    return Has(live, background, finished["id"], deleted, chat, message["id"], call["call_id"], session)
 
 
 def test_the_matrix_knows_every_route() -> None:
@@ -212,7 +232,7 @@ def test_the_metrics_are_not_opened_by_the_key_of_a_tenant(
     assert bare.get(OWN_KEY, headers={"authorization": f"Bearer {key_of('prometheus')}"}).status_code == 200
 
 
-@pytest.mark.parametrize("path", sorted(OPEN - {OWN_KEY}))
+@pytest.mark.parametrize("path", [path for method, path in ROUTES if method == "GET" and path in OPEN - {OWN_KEY}])
 def test_what_is_open_tells_nothing_of_the_server(bare: httpx2.Client, path: str, server: ServerProcess) -> None:
     answer = bare.get(path)
     assert answer.status_code == 200
@@ -231,7 +251,7 @@ def test_what_is_another_s_is_as_what_is_not_there(
                 # Ids of other kinds are compared with what is nowhere of their own kind.
                 nowhere = theirs[:-8] + "0" * 8
                 seen = [
-                    _told(at(stranger).request(method, path.replace("{response_id}", name), **_put(probe, name)), name)
+                    _told(at(stranger).request(method, _ID.sub(name, path), **_put(probe, name)), name)
                     for name in (theirs, nowhere)
                 ]
                 assert seen[0] == seen[1]
@@ -260,6 +280,7 @@ def test_who_owns_it_reaches_it_by_the_same_requests(
 ) -> None:
     """So that the matrix compares what can be had with what cannot, and not two mistakes."""
     mine = has["ada"]
+    assert "I look." in at("ada").get(f"/ui/sessions/{mine.session}").text
     body = RESPONSE | {"previous_response_id": mine.finished}
     assert at("ada").post("/v1/responses", json=body).json()["status"] == "completed"
     assert "I look." in json.dumps(backend.calls[-1].body)
