@@ -25,7 +25,7 @@ HOSTILE = "<script>alert(1)</script>\u202eevil\x1b[31m <b>bold</b>"
 def server(tmp_path_factory: pytest.TempPathFactory, scripted_backend: ScriptedBackend) -> Iterator[ServerProcess]:
     """A server that asks for keys. Olga is an operator."""
     folder: Path = tmp_path_factory.mktemp("pages")
-    names = ("ada", "ben", "cleo", "dan", "eve", "olga")
+    names = ("ada", "ben", "cleo", "dan", "eve", "finn", "olga")
     keys: list[dict[str, Any]] = [
         {"key": key_of(name), "tenant_id": name, "operator": name == "olga"} for name in names
     ]
@@ -139,7 +139,7 @@ def test_a_new_session_comes_by_itself_and_takes_nothing_away(
     mine.focus()
     row = page.locator(".sessions tbody tr").first.element_handle()
     page.evaluate("row => { row.kept = true }", row)
-    ask(server, "ada", "A question of somebody else")
+    ask(server, "finn", "A question of somebody else")
     ask(server, "ben", "The second question")
     expect(page.get_by_role("link", name="The second question")).to_be_visible(timeout=10_000)
     expect(page.get_by_role("status")).to_have_text("A new session has come.")
@@ -188,9 +188,9 @@ def test_two_tenants_see_nothing_of_each_other_and_an_operator_sees_both(
 def test_on_a_narrow_screen_nothing_is_wider_than_it(
     opens: Opens, server: ServerProcess, backend: ScriptedBackend
 ) -> None:
-    ask(server, "ada", "A question with a word that has no end: " + "x" * 300)
+    ask(server, "finn", "A question with a word that has no end: " + "x" * 300)
     page = opens(f"{server.address}/ui/sessions", width=390, height=844)
-    enter(page, "ada")
+    enter(page, "finn")
     for link in (None, page.locator(".sessions .title a").first):
         if link is not None:
             link.click()
