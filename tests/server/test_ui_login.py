@@ -172,7 +172,7 @@ async def test_a_login_ends_with_its_hours_and_with_its_key(
         for passed, good in ((1700, (200, 200)), (1900, (303, 200)), (3700, (303, 303))):
             clock = SimpleNamespace(time=lambda passed=passed: now + passed, monotonic=time.monotonic)
             monkeypatch.setattr("server.gatekeeper.time", clock)
-            monkeypatch.setattr("server.logins.time", clock)
+            monkeypatch.setattr("store.store.time", clock)
             assert tuple([(await browser.get("/ui/sessions")).status_code for browser in (ada, ben)]) == good
 
 
