@@ -18,9 +18,7 @@ async def _whose(request: Request, grant: Granted, tenant: Annotated[str | None,
     return whose
 
 
-async def _listed(
-    request: Request, grant: Granted, tenant: Annotated[str | None, Query()] = None
-) -> str | None:
+async def _listed(request: Request, grant: Granted, tenant: Annotated[str | None, Query()] = None) -> str | None:
     request.state.whose = None
     return None if grant.operator and not tenant else await _whose(request, grant, tenant)
 

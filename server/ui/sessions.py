@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -30,7 +30,7 @@ async def sessions(request: Request, tenant: Listed) -> Response:
     filters = Filters(request.query_params, tenant, _SESSIONS + 1)
     found = [] if filters.problems else await store.find_sessions(filters.wanted)
     more = after(found[_SESSIONS - 1]) if len(found) > _SESSIONS else None
-    values = {"filters": filters, "tenant": tenant, "sessions": found[:_SESSIONS], "more": more}
+    values: dict[str, Any] = {"filters": filters, "tenant": tenant, "sessions": found[:_SESSIONS], "more": more}
     part = render(request, "_sessions.html", **values)
     tag = f'"{hashlib.blake2b(bytes(part.body), digest_size=16).hexdigest()}"'
     if "x-part" not in request.headers:
@@ -52,5 +52,5 @@ async def session(
     if told is None:
         raise NotFound(f"There is no session {session_id!r}.")
     runs = await store.runs_of(tenant, session_id, limit=_RUNS, offset=(page - 1) * _RUNS)
-    pages = max(1, -(-told.runs // _RUNS))
-    return render(request, "session.html", session=told, runs=runs, first=(page - 1) * _RUNS + 1, page=page, pages=pages)
+    place = {"first": (page - 1) * _RUNS + 1, "page": page, "pages": max(1, -(-told.runs // _RUNS))}
+    return render(request, "session.html", session=told, runs=runs, **place)

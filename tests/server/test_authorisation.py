@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ class Has:
     @property
     def ids(self) -> list[str]:
         """All of them; nobody else may learn whether they are there."""
-        return [self.live, self.background, self.finished, self.deleted, self.chat, self.message, self.call, self.session]
+        return list(astuple(self))
 
 
 @pytest.fixture(scope="module")

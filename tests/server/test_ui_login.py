@@ -176,7 +176,7 @@ async def test_a_login_ends_with_its_hours_and_with_its_key(
             assert tuple([(await browser.get("/ui/sessions")).status_code for browser in (ada, ben)]) == good
 
 
-# Where a request comes from: what browsers say of it, and whether it is ours, for what changes something and what reads.
+# Where a request comes from, what browsers say of it, and whether that is good for what writes and for what reads.
 FROM: list[tuple[str, dict[str, str], bool, bool]] = [
     ("our page", {"sec-fetch-site": "same-origin"}, True, True),
     ("our page, without the header", {"origin": "SELF"}, True, True),
