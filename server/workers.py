@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from programs.errors import ConfigurationError
 from server.life import LAST_WORDS_SECONDS
 from server.protocol import Protocol
 from server.settings import ServerSettings
@@ -23,7 +24,11 @@ _ANSWERS_IN_SECONDS = 30  # a worker that does not is replaced; on a busy machin
 
 
 def bind(settings: ServerSettings, log_level: str, log_config: dict[str, Any]) -> tuple[uvicorn.Config, socket.socket]:
-    """Take the address."""
+    """Take the address.
+
+    Raises:
+        ConfigurationError: somebody else has it, or it is none of this machine.
+    """
     protocol: Any = partial(Protocol, read_timeout=settings.read_timeout_seconds)
     config = uvicorn.Config(
         "server.app:app",
@@ -38,7 +43,13 @@ def bind(settings: ServerSettings, log_level: str, log_config: dict[str, Any]) -
         timeout_graceful_shutdown=int(settings.drain_seconds) + LAST_WORDS_SECONDS,
         timeout_worker_healthcheck=_ANSWERS_IN_SECONDS,
     )
-    return config, config.bind_socket()
+    try:
+        return config, config.bind_socket()
+    except SystemExit as error:  # uvicorn has logged why
+        raise ConfigurationError(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.__context__}."
+            " See --port, where 0 takes a free one, and --host."
+        ) from error
 
 
 def serve(config: uvicorn.Config, listening: socket.socket) -> None:
