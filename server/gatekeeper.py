@@ -9,7 +9,7 @@ from typing import Final
 
 from programs.errors import KeyExpired, NotAuthenticated, QuotaSpent
 from server.grants import EVERYBODY, Grant
-from server.keys import Keyring, digest
+from server.keys import PREFIX, Keyring, digest
 from server.settings import ApiKey, AuthSettings
 from store import DAY, Key, Store
 
@@ -45,33 +45,26 @@ class Gatekeeper:
             return EVERYBODY
         if not key:
             raise NotAuthenticated("No API key was sent. Send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.")
-        sent = digest(key)
+        return await self.grant_of(digest(key), made_here=key.startswith(PREFIX))
+
+    async def grant_of(self, sent: str, *, made_here: bool = True) -> Grant:
+        """What the key of that digest allows now.
+
+        Args:
+            sent: the digest.
+            made_here: the key may be one of the store's.
+
+        Raises:
+            NotAuthenticated: there is no such key, or it has expired or been revoked.
+            StoreError: the store could not be asked.
+        """
         found = [grant for known, grant in self._configured if hmac.compare_digest(known, sent)]
         if found:
             _see_that_it_lasts(found[0])
             return found[0]
-        made = await self._keyring.find(key)
+        made = await self._keyring.find(sent) if made_here else None
         if made is None:
             raise NotAuthenticated("The API key is not known here.")
-        return await self._grant_of(made)
-
-    async def grant_of(self, key_id: str, tenant: str) -> Grant:
-        """What the key of that public id allows now, for whoever has shown it before.
-
-        Raises:
-            NotAuthenticated: the tenant has no such key any more, or it has expired or been revoked.
-            StoreError: the store could not be asked.
-        """
-        for _, grant in self._configured:
-            if (grant.key, grant.tenant) == (key_id, tenant):
-                _see_that_it_lasts(grant)
-                return grant
-        made = await self._keyring.named(key_id)
-        if made is None or made.tenant != tenant:
-            raise NotAuthenticated("The API key is not known here any more.")
-        return await self._grant_of(made)
-
-    async def _grant_of(self, made: Key) -> Grant:
         if made.revoked_at is not None:
             raise NotAuthenticated("The API key has been revoked.")
         grant = _made(made)

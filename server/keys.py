@@ -78,28 +78,17 @@ class Keyring:
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
-    async def find(self, key: str) -> Key | None:
-        """The key, also one that has expired or been revoked; None where there is none.
+    async def find(self, wanted: str) -> Key | None:
+        """The key of that digest, also one that has expired or been revoked; None where there is none.
 
         Raises:
             StoreError: the store could not be asked.
         """
-        if not key.startswith(PREFIX):
-            return None
-        wanted, now = digest(key), time.monotonic()
+        now = time.monotonic()
         await self._read(now - self._seconds)
         if wanted not in self._keys:
             await self._read(now)  # it may have been made just now
         return self._keys.get(wanted)
-
-    async def named(self, key_id: str) -> Key | None:
-        """The key of that public id, also one that has expired or been revoked; None where there is none.
-
-        Raises:
-            StoreError: the store could not be asked.
-        """
-        await self._read(time.monotonic() - self._seconds)
-        return next((key for key in self._keys.values() if key.id == key_id), None)
 
     async def used(self, key: Key) -> None:
         """Keep that the key is used, once an hour."""

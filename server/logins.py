@@ -24,7 +24,7 @@ async def begin(gatekeeper: Gatekeeper, store: Store, key: str, *, seconds: floa
     """
     grant = await gatekeeper.grant(key)
     token = secrets.token_urlsafe(32)
-    await store.add_login(Login(digest(token), grant.tenant, grant.key, time.time() + seconds))
+    await store.add_login(Login(digest(token), grant.tenant, digest(key), time.time() + seconds))
     return token
 
 
@@ -38,7 +38,7 @@ async def grant_of(gatekeeper: Gatekeeper, store: Store, token: str) -> Grant:
     login = await store.login(digest(token))
     if login is None:
         raise NotAuthenticated("The login is over. Show the key again, at /ui/login.")
-    return await gatekeeper.grant_of(login.key, login.tenant)
+    return await gatekeeper.grant_of(login.key)
 
 
 async def end(store: Store, token: str) -> None:

@@ -82,7 +82,7 @@ class Login:
     Attributes:
         digest: SHA-256 of what its cookie holds, which itself is not kept.
         tenant: whose key it was.
-        key: the key's public id.
+        key: SHA-256 of the key.
         expires_at: when it has to show it again.
     """
 

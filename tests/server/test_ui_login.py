@@ -176,6 +176,22 @@ async def test_a_login_ends_with_its_hours_and_with_its_key(
             assert tuple([(await browser.get("/ui/sessions")).status_code for browser in (ada, ben)]) == good
 
 
+async def test_a_key_that_is_replaced_in_the_configuration_takes_its_logins_along(
+    tmp_path: Path, backend: ScriptedBackend
+) -> None:
+    cookies: dict[str, str] = {}
+    for key, status in (("ada", 200), ("ada", 200), ("new-ada", 303)):
+        auth = {"enabled": True, "api_keys": [{"key": key_of(key), "tenant_id": "ada", "name": "laptop"}]}
+        async with (
+            serving(tmp_path, backend, auth=auth) as server,
+            httpx2.AsyncClient(base_url=server.address, headers=BROWSER, cookies=cookies) as browser,
+        ):
+            if not cookies:
+                await browser.post("/ui/login", data={"key": key_of(key)})
+                cookies = dict(browser.cookies)
+            assert (await browser.get("/ui/sessions")).status_code == status
+
+
 # Where a request comes from, what browsers say of it, and whether that is good for what writes and for what reads.
 FROM: list[tuple[str, dict[str, str], bool, bool]] = [
     ("our page", {"sec-fetch-site": "same-origin"}, True, True),

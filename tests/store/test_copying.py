@@ -53,10 +53,10 @@ async def fill(settings: StateSettings) -> None:
             await store.happened(tenant, "open", 0, finished("Hi").steps)
             await store.audit(tenant, "one", session, Execution("c", "bash", "00", 0.5, "ok"))
             await store.set_todos(tenant, session, [{"content": "é"}])
-            await store.add_key(Key(id=f"key_{tenant}", tenant=tenant, digest=tenant, created_at=1.5))
-            await store.add_login(Login(tenant, tenant, f"key_{tenant}", 9e9))
+            await store.add_key(Key(id=f"digest of the key of {tenant}", tenant=tenant, digest=tenant, created_at=1.5))
+            await store.add_login(Login(tenant, tenant, f"digest of the key of {tenant}", 9e9))
             await store.draw(tenant, [Draw("requests", 1.0, 10.0, 0.5)])
-            await store.take_call(tenant, f"key_{tenant}", 86_400.0, calls=5, tokens=None)
+            await store.take_call(tenant, f"digest of the key of {tenant}", 86_400.0, calls=5, tokens=None)
 
 
 def everything(settings: StateSettings) -> dict[str, list[Any]]:

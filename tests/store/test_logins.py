@@ -9,7 +9,7 @@ from tests.store.samples import look
 
 
 def login(digest: str, seconds: float, tenant: str = "ada") -> Login:
-    return Login(digest, tenant, f"key_{tenant}", time.time() + seconds)
+    return Login(digest, tenant, f"digest of the key of {tenant}", time.time() + seconds)
 
 
 async def test_a_login_is_found_whosever_it_is_until_it_is_dropped(store: Store) -> None:
