@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from typing import Protocol
 
 import peewee as pw
@@ -23,17 +24,25 @@ STEP = 1 << 20
 # How PostgreSQL does it: it sends what is asked for.
 _body = fn.CONVERT_TO(message.body, pw.SQL("'UTF8'"))
 _one = message.id == given("message")
-_SIZE = Statement(message.select(fn.OCTET_LENGTH(message.body)).where(_one))
-_PIECE = Statement(
-    message.select(fn.SUBSTRING(_body, pw.Cast(given("at"), "INTEGER"), pw.Cast(given("size"), "INTEGER"))).where(_one)
-)
 _after = fn.SUBSTRING(_body, pw.Cast(given("at"), "INTEGER"))
 _PLACE = Statement(
     message.select(fn.POSITION(pw.NodeList((pw.Cast(given("needle"), "BYTEA"), pw.SQL("IN"), _after)))).where(_one)
 )
 _head = (fn.SUBSTR(message.body, pw.SQL("1"), pw.SQL(str(HEAD))), fn.OCTET_LENGTH(message.body))
+_SEEN_ONE = Statement(message.select(*_head).where(_one))
 _SEEN = statements.messages(*_head)
 _HOLDING = statements.messages(message.id, where=fn.STRPOS(message.body, given("needle")) > pw.SQL("0"))
+
+
+@cache
+def _pieces(count: int) -> Statement:
+    # It unpacks all of a body for any piece of it: so it does that once for several.
+    body = message.select(_body.alias("body")).where(_one).offset(pw.SQL("0")).alias("kept")
+    places = [(given(f"at_{index}"), given(f"size_{index}")) for index in range(count)]
+    pieces = [
+        fn.SUBSTRING(body.c.body, pw.Cast(at, "INTEGER") + pw.SQL("1"), pw.Cast(size, "INTEGER")) for at, size in places
+    ]
+    return Statement(pw.Select([body], pieces))
 
 
 class Body(Protocol):
@@ -44,6 +53,9 @@ class Body(Protocol):
     def read(self, at: int, size: int) -> bytes:
         """Give what is at `at`: so many bytes, or fewer where it ends before."""
 
+    def expect(self, *places: tuple[int, int]) -> None:
+        """Get ready to read within these places, each of which is where it begins and how many bytes it has."""
+
     def find(self, needle: bytes, at: int) -> int:
         """Find the first place from `at` on where these bytes are; -1 where there is none."""
 
@@ -52,6 +64,9 @@ class _InSqlite:
     def __init__(self, blob: sqlite3.Blob) -> None:
         self._blob = blob
         self.size = len(blob)
+
+    def expect(self, *places: tuple[int, int]) -> None:
+        pass  # each is as near as any other
 
     def read(self, at: int, size: int) -> bytes:
         return bytes(self._blob[at : at + size])
@@ -69,11 +84,23 @@ class _InPostgres:
     def __init__(self, db: Postgres, number: int) -> None:
         self._db = db
         self._number = number
-        ((self.size,),) = rows(db, _SIZE, {"message": number})
+        ((head, self.size),) = rows(db, _SEEN_ONE, {"message": number})
+        self._here: list[tuple[int, bytes]] = [(0, head.encode()[:HEAD])]
+
+    def expect(self, *places: tuple[int, int]) -> None:
+        values: Values = {"message": self._number}
+        for index, (at, size) in enumerate(places):
+            values |= {f"at_{index}": at, f"size_{index}": size}
+        (pieces,) = rows(self._db, _pieces(len(places)), values)
+        self._here = [(at, bytes(piece)) for (at, _), piece in zip(places, pieces, strict=True)]
 
     def read(self, at: int, size: int) -> bytes:
-        ((piece,),) = rows(self._db, _PIECE, {"message": self._number, "at": at + 1, "size": size})
-        return bytes(piece)
+        size = min(size, self.size - at)
+        for begins, piece in self._here:
+            if begins <= at and at + size <= begins + len(piece):
+                return piece[at - begins : at - begins + size]
+        self.expect((at, size))
+        return self._here[0][1]
 
     def find(self, needle: bytes, at: int) -> int:
         ((place,),) = rows(self._db, _PLACE, {"message": self._number, "at": at + 1, "needle": needle})

@@ -31,12 +31,17 @@ def window(db: Database, tenant: str, run_id: str, index: int, at: int, *, size:
     if number is None:
         return None
     with opened(db, number) as body:
+        nothing = Window("", body.size, body.size, body.size)
         begins = start(body.read(0, HEAD))
-        ends = body.size if begins is None else _end(body, begins)
-        if begins is None or at >= ends:
-            return Window("", body.size, body.size, body.size)
-        at = _whole(body, begins, max(at, begins))
-        piece = body.read(at, min(max(size, _SMALLEST), ends - at))
+        if begins is None or at >= body.size:
+            return nothing
+        at, size = max(at, begins), max(size, _SMALLEST)
+        _expect(body, begins, at, size)
+        ends = _end(body, begins)
+        if at >= ends:
+            return nothing
+        at = _whole(body, begins, at)
+        piece = body.read(at, min(size, ends - at))
         if at + len(piece) < ends:
             piece = piece[: len(piece) - broken(piece)]
         end = at + len(piece)
@@ -70,10 +75,16 @@ def _given(db: Database, tenant: str, run_id: str) -> Values:
     return {"tenant": tenant, "head": found[0] if found else None}
 
 
+def _expect(body: Body, begins: int, at: int, size: int) -> None:
+    # What is looked at to read that: what is before, it, and whether something follows the content.
+    before, tail = max(begins, at - HEAD), max(begins, body.size - _TAIL)
+    body.expect((before, at - before + size), (tail, body.size - tail))
+
+
 def _end(body: Body, begins: int) -> int:
     """Find where the content ends that begins there."""
     tail_at = max(begins, body.size - _TAIL)
-    tail = body.read(tail_at, _TAIL)
+    tail = body.read(tail_at, body.size - tail_at)
     if answers := _ANSWERS.search(tail):
         return tail_at + answers.start()
     if tail.endswith(b'"}') and _ENDS not in tail:
@@ -109,6 +120,7 @@ def _backslashes(body: Body, begins: int, at: int) -> int:
 def _find(body: Body, needle: bytes, begins: int, at: int) -> int | None:
     """Find the first place, from `at` on, where the needle is and does not begin in the middle of an escape."""
     while (at := body.find(needle, at)) >= 0:
+        _expect(body, begins, at, STEP + len(needle))
         aligned = _whole(body, begins, at)
         piece = body.read(aligned, STEP + len(needle))
         place = piece.find(needle, at - aligned)
