@@ -30,6 +30,7 @@ from server.health import VERSION
 from server.openapi import errors
 from server.settings import Settings
 from server.workers import SHARED
+from store import Spent
 
 router = APIRouter()
 
@@ -171,17 +172,38 @@ class RunMeter:
         self._metrics = metrics
         self._start = time.perf_counter()
         self._silent = True
+        self._models: dict[str, Spent] = {}
+
+    @property
+    def models(self) -> tuple[Spent, ...]:
+        """What the calls of each model have cost."""
+        return tuple(self._models.values())
 
     def happened(self, event: Event) -> None:
         """Count an event."""
         if self._silent and isinstance(event, TextDelta):
             self._silent = False
             self._metrics.first_token(time.perf_counter() - self._start)
+        if isinstance(event, ModelAnswered):
+            self._models[event.role] = _with(self._models.get(event.role), event)
         self._metrics.happened(event)
 
     def over(self, done: RunDone) -> None:
         """Count the end."""
         self._metrics.over(done, time.perf_counter() - self._start)
+
+
+def _with(spent: Spent | None, call: ModelAnswered) -> Spent:
+    before = spent or Spent(call.role, 0, 0, 0.0, 0, 0, 0)
+    return Spent(
+        role=call.role,
+        calls=before.calls + 1,
+        failed=before.failed + (call.outcome != "ok"),
+        seconds=before.seconds + call.seconds,
+        prompt=before.prompt + call.usage.prompt,
+        completion=before.completion + call.usage.completion,
+        cached=before.cached + call.usage.cached,
+    )
 
 
 class _WithShares(Collector):

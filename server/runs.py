@@ -344,6 +344,7 @@ class Runs:
             output=(*messages_of(steps), *_unfinished(done, steps)),
             seconds=seconds,
             key=asked.key,
+            models=run.meter.models,
         )
         if run.place.since is None and run.session is None:
             return  # it never began

@@ -7,7 +7,7 @@ async with await Store.open(StateSettings()) as store:
 
 from store.buckets import Bucket, Draw, Drawn, draw
 from store.keys import DAY, Key
-from store.looking import Found, Login, Part, Wanted, Window
+from store.looking import Found, Login, Part, Spent, Stretch, Wanted, Window
 from store.runs import Finished, Run, Status, StoredRun, StoredSession
 from store.settings import StateSettings
 from store.store import Store
@@ -23,11 +23,13 @@ __all__ = [
     "Login",
     "Part",
     "Run",
+    "Spent",
     "StateSettings",
     "Status",
     "Store",
     "StoredRun",
     "StoredSession",
+    "Stretch",
     "Wanted",
     "Window",
     "draw",

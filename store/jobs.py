@@ -195,8 +195,11 @@ def _ending(finished: Finished) -> Values:
 def spend(db: Database, tenant: str, run_id: str, finished: Finished) -> None:
     """Add what a run cost."""
     done, key = finished.done, finished.key
-    values: Values = {"tenant": tenant, "run": run_id, "key": key, "outcome": done.outcome, "seconds": finished.seconds}
-    rows(db, statements.ADD_USAGE, values | {"created_at": done.at} | done.usage.model_dump())
+    place: Values = {"tenant": tenant, "run": run_id, "created_at": done.at}
+    ended: Values = {"key": key, "outcome": done.outcome, "reason": done.reason, "seconds": finished.seconds}
+    rows(db, statements.ADD_USAGE, place | ended | done.usage.model_dump())
+    for model in finished.models:
+        rows(db, statements.ADD_SPENT, place | asdict(model))
     if key is not None:
         tokens = done.usage.prompt + done.usage.completion
         of_day: Values = {"tenant": tenant, "key": key, "day": int(done.at // DAY), "calls": 0, "tokens": tokens}

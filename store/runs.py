@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from programs.events import Outcome, RunDone, Stepped
 from programs.transcript import Message, Transcript, Usage
+
+if TYPE_CHECKING:
+    from store.looking import Spent
 
 Status = Literal["queued", "in_progress"] | Outcome
 
@@ -53,6 +56,7 @@ class Finished:
         steps: its turns of the loop, and the tools that it executed in between.
         timeline: numbers for whoever replays its events; the store does not look inside.
         key: the public id of the API key whose day it is charged to.
+        models: what the calls of each model have cost.
 
     """
 
@@ -62,6 +66,7 @@ class Finished:
     steps: tuple[Stepped, ...] = ()
     timeline: tuple[int, ...] = ()
     key: str | None = None
+    models: tuple[Spent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from store.tables import (
     COSTS,
     ENDING,
     EXECUTION,
+    SPENT,
     audit,
     bucket,
     call,
@@ -31,6 +32,7 @@ from store.tables import (
     prefix,
     run,
     session,
+    spent,
     todo,
     usage,
     worker,
@@ -258,7 +260,8 @@ RUNS_OF_SESSION = Statement(
 UNFINISHED_RUNS = Statement(_stored.where(run.completed_at.is_null()).order_by(run.created_at))
 RUN_HEADS = Statement(run.select(run.input, run.output).where(*_own(run, **BY_ID)))
 DROP_RUN = Statement(run.delete().where(*_own(run, **BY_ID)).returning(run.session, run.output))
-ADD_USAGE = Statement(_insert(usage, "run", "key", "created_at", "outcome", "seconds", *COST))
+ADD_USAGE = Statement(_insert(usage, "run", "key", "created_at", "outcome", "reason", "seconds", *COST))
+ADD_SPENT = Statement(_insert(spent, "run", "created_at", *SPENT))
 SPEND_OF_DAY = Statement(
     _insert(daily, "key", "day", "calls", "tokens")
     .on_conflict(

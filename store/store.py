@@ -21,7 +21,8 @@ from store.buckets import Draw, Drawn, draw_kept
 from store.database import Database, migrate
 from store.keys import Key
 from store.leases import Beat
-from store.looking import Found, Login, Part, Wanted, Window
+from store.looking import Found, Login, Part, Stretch, Wanted, Window
+from store.overview import overview
 from store.processes import process
 from store.runs import Finished, Run, StoredRun, StoredSession
 from store.settings import StateSettings
@@ -298,6 +299,13 @@ class Store:
     async def drop_login(self, digest: str) -> None:
         """Forget a login, if there is one of that digest."""
         await self._writer.do(lambda db: logins.drop(db, digest))
+
+    async def overview(self, tenant: str | None, since: float, until: float, stretches: int) -> list[Stretch]:
+        """Give what happened from `since` until before `until`, divided into so many equal stretches, of one tenant.
+
+        None stands for all tenants. Runs count when they end, also those of which nothing else is kept.
+        """
+        return await self._readers.do(lambda db: overview(db, tenant, since, until, stretches))
 
     async def check(self) -> None:
         """Write a row, take it back, and read. Raises StoreError where one of them fails."""

@@ -75,8 +75,13 @@ audit = _table("audit", "run", "session", "at", *EXECUTION)
 # The body is a JSON list.
 todo = _table("todo", "session", "body")
 
-# One row for every run, also where nothing else is kept of it. It is created when the run ends.
-usage = _table("usage", "run", "key", "created_at", "outcome", "seconds", *COST)
+# One row for every run, also where nothing else is kept of it. It is created when the run ends. The reason is
+# `RunDone.reason`.
+usage = _table("usage", "run", "key", "created_at", "outcome", "reason", "seconds", *COST)
+
+# One row for every role that a run has called, made with the other: see `store.looking.Spent`.
+SPENT = ("role", "calls", "failed", "seconds", "prompt", "completion", "cached")
+spent = _table("spent", "run", "created_at", *SPENT)
 
 # API keys that were made here: see `store.keys.Key`. Models and tools are JSON lists.
 _MAY = ("models", "tools", "calls_per_day", "tokens_per_day")

@@ -82,6 +82,8 @@ def test_usage_of_every_run_is_kept(client: OpenAI, backend: ScriptedBackend, se
     columns = "prompt, completion, cached, estimated, outcome"
     assert server.rows(f"SELECT {columns} FROM usage WHERE run = ?", told.id) == [(31, 7, 5, 0, "completed")]
     assert server.rows(f"SELECT {columns} FROM usage WHERE run = ?", counted.id) == [(4, 1, 0, 1, "completed")]
+    columns = "role, calls, failed, prompt, completion, cached"
+    assert server.rows(f"SELECT {columns} FROM spent WHERE run = ?", told.id) == [("generator", 1, 0, 31, 7, 5)]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -104,6 +106,7 @@ def test_a_response_that_is_not_to_be_stored_leaves_nothing_but_usage(
     with pytest.raises(openai.NotFoundError):
         client.responses.create(model=MODEL, input="On.", previous_response_id=answer.id)
     assert server.rows("SELECT prompt, completion FROM usage WHERE run = ?", answer.id) == [(31, 7)]
+    assert server.rows("SELECT prompt, completion FROM spent WHERE run = ?", answer.id) == [(31, 7)]
     assert server.rows("SELECT id FROM run WHERE id = ?", answer.id) == []
     assert asked.encode() not in server.database_bytes
     assert said.encode() not in server.database_bytes

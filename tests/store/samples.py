@@ -12,7 +12,7 @@ import pytest
 
 from programs.events import Outcome, RunDone, StepDone
 from programs.transcript import Message, ToolCall, ToolIntent, Transcript, Usage
-from store import Finished, Run, StateSettings
+from store import Finished, Run, Spent, StateSettings
 from store.database import MIGRATIONS, connector, migrate
 
 on_sqlite = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
@@ -86,6 +86,7 @@ def finished(
             ),
         ),
         timeline=(3, 1, 4),
+        models=(Spent("generator", calls=2, failed=1, seconds=0.75, prompt=30, completion=7, cached=20),),
     )
 
 
