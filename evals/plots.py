@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 from xml.etree import ElementTree as Xml
 
 from markupsafe import Markup
 
 from evals.rows import Row, length
+from programs.drawing import Scale, element, markup, plot, points
 from programs.readable import readable
 
 COLOURS: Final = 8
@@ -41,22 +41,6 @@ _SHAPES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Where values are on an axis: `low` at the pixel `start`, `high` at `end`."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
-
-    def __call__(self, value: float) -> float:
-        """The pixel of a value."""
-        low, high, value = (math.log(number) if self.log else number for number in (self.low, self.high, value))
-        return self.start + (self.end - self.start) * (value - low) / (high - low)
-
-
 def score_plot(rows: Sequence[Row], strategies: Sequence[str], title: str) -> Markup:
     """Scores over lengths with their intervals, and dashed what a guess scores.
 
@@ -66,12 +50,12 @@ def score_plot(rows: Sequence[Row], strategies: Sequence[str], title: str) -> Ma
         title: of what it is, read aloud.
     """
     x, y = _lengths(rows), Scale(0, 1, BOTTOM, TOP)
-    svg = _svg(title, _told(rows, strategies, lambda row: f"{100 * row.score.value:.0f}"))
+    svg = _plot(title, _told(rows, strategies, lambda row: f"{100 * row.score.value:.0f}"))
     _axes(svg, x, {y(tick / 100): str(tick) for tick in range(0, 101, 20)}, rows)
     floors = {row.tokens: row.floor for row in sorted(rows, key=lambda row: row.floor)}
     guesses = [(x(tokens), y(floor)) for tokens, floor in sorted(floors.items())]
     ends = [(LEFT, guesses[0][1]), *guesses, (RIGHT, guesses[-1][1])]
-    _element(svg, "polyline", **{"class": "guess", "points": _points(ends)})
+    element(svg, "polyline", **{"class": "guess", "points": points(ends)})
     present = [name for name in strategies if any(row.strategy == name for row in rows)]
     apart = min(_APART, _ASIDE / len(present))
     for name in present:
@@ -80,14 +64,14 @@ def score_plot(rows: Sequence[Row], strategies: Sequence[str], title: str) -> Ma
         mine = _of(rows, name)
         for row in mine:
             bar = f"M{x(row.tokens) + aside:.1f},{y(row.score.low):.1f}V{y(row.score.high):.1f}"
-            _element(line, "path", **{"class": "interval", "d": bar})
+            element(line, "path", **{"class": "interval", "d": bar})
         _trace(
             line,
             [(x(row.tokens) + aside, y(row.score.value)) for row in mine],
             [f"{name}, {length(row.tokens)}: {100 * row.score.value:.1f}" for row in mine],
             strategies.index(name),
         )
-    return _markup(svg)
+    return markup(svg)
 
 
 def cost_plot(rows: Sequence[Row], strategies: Sequence[str], title: str) -> Markup:
@@ -103,12 +87,12 @@ def cost_plot(rows: Sequence[Row], strategies: Sequence[str], title: str) -> Mar
     costs = [_cost(row) for row in asked] or [row.tokens for row in rows]
     low, high = (direction(math.log10(cost)) for direction, cost in ((math.floor, min(costs)), (math.ceil, max(costs))))
     y = Scale(10**low, 10 ** max(high, low + 1), BOTTOM, TOP, log=True)
-    svg = _svg(title, _told(asked, strategies, lambda row: length(round(_cost(row)))))
+    svg = _plot(title, _told(asked, strategies, lambda row: length(round(_cost(row)))))
     _axes(svg, x, {y(10**power): length(10**power) for power in range(low, max(high, low + 1) + 1)}, rows)
     # Where tokens and length are equal: from the higher of the axes' beginnings to the lower of their ends.
     first, last = max(x.low, y.low), min(x.high, y.high)
     if first < last:
-        _element(svg, "polyline", **{"class": "once", "points": _points([(x(end), y(end)) for end in (first, last)])})
+        element(svg, "polyline", **{"class": "once", "points": points([(x(end), y(end)) for end in (first, last)])})
     for name in strategies:
         mine = _of(asked, name)
         _trace(
@@ -117,14 +101,14 @@ def cost_plot(rows: Sequence[Row], strategies: Sequence[str], title: str) -> Mar
             [f"{name}, {length(row.tokens)}: {_cost(row):,.0f}" for row in mine],
             strategies.index(name),
         )
-    return _markup(svg)
+    return markup(svg)
 
 
 def marker(number: int) -> Markup:
     """A piece of a strategy's line, for a legend."""
     svg = Xml.Element("svg", {"class": "swatch", "viewBox": "0 0 28 12", "aria-hidden": "true"})
     _trace(_line(svg, number), [(0, 6), (14, 6), (28, 6)], [None, "", None], number)
-    return _markup(svg)
+    return markup(svg)
 
 
 def _cost(row: Row) -> float:
@@ -152,52 +136,35 @@ def _told(rows: Sequence[Row], strategies: Sequence[str], value: Callable[[Row],
     return "; ".join(lines) or "No model was asked."
 
 
-def _svg(title: str, told: str) -> Xml.Element:
-    svg = Xml.Element("svg", {"class": "plot", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img"})
-    _element(svg, "title", readable(title))
-    _element(svg, "desc", readable(told))
-    return svg
+def _plot(title: str, told: str) -> Xml.Element:
+    return plot(title, told, WIDTH, HEIGHT)
 
 
 def _axes(svg: Xml.Element, x: Scale, ticks: Mapping[float, str], rows: Sequence[Row]) -> None:
     for pixel, label in ticks.items():
-        _element(svg, "path", **{"class": "grid", "d": f"M{LEFT},{pixel:.1f}H{RIGHT}"})
-        _element(svg, "text", label, **{"class": "y", "x": str(LEFT - 8), "y": f"{pixel + 4:.1f}"})
+        element(svg, "path", **{"class": "grid", "d": f"M{LEFT},{pixel:.1f}H{RIGHT}"})
+        element(svg, "text", label, **{"class": "y", "x": str(LEFT - 8), "y": f"{pixel + 4:.1f}"})
     taken = -math.inf
     for tokens in sorted({row.tokens for row in rows}):
         pixel = x(tokens)
-        _element(svg, "path", **{"class": "axis", "d": f"M{pixel:.1f},{BOTTOM}v4"})
+        element(svg, "path", **{"class": "axis", "d": f"M{pixel:.1f},{BOTTOM}v4"})
         if pixel - taken >= _ROOM:
-            _element(svg, "text", length(tokens), **{"class": "x", "x": f"{pixel:.1f}", "y": str(BOTTOM + 19)})
+            element(svg, "text", length(tokens), **{"class": "x", "x": f"{pixel:.1f}", "y": str(BOTTOM + 19)})
             taken = pixel
-    _element(svg, "path", **{"class": "axis", "d": f"M{LEFT},{BOTTOM}H{RIGHT}"})
+    element(svg, "path", **{"class": "axis", "d": f"M{LEFT},{BOTTOM}H{RIGHT}"})
 
 
 def _line(svg: Xml.Element, number: int) -> Xml.Element:
-    return _element(svg, "g", **{"class": f"s{number % COLOURS}" + (" more" if number >= COLOURS else "")})
+    return element(svg, "g", **{"class": f"s{number % COLOURS}" + (" more" if number >= COLOURS else "")})
 
 
-def _trace(line: Xml.Element, points: Sequence[tuple[float, float]], told: Sequence[str | None], number: int) -> None:
+def _trace(line: Xml.Element, places: Sequence[tuple[float, float]], told: Sequence[str | None], number: int) -> None:
     """A line through points, with a marker at each that has something told."""
-    _element(line, "polyline", **{"points": _points(points)})
-    for (x, y), words in zip(points, told, strict=True):
+    element(line, "polyline", **{"points": points(places)})
+    for (x, y), words in zip(places, told, strict=True):
         if words is None:
             continue
-        dot = _element(line, "path", **{"class": "marker", "d": _SHAPES[number % len(_SHAPES)]})
+        dot = element(line, "path", **{"class": "marker", "d": _SHAPES[number % len(_SHAPES)]})
         dot.set("transform", f"translate({x:.1f} {y:.1f})")
         if words:
-            _element(dot, "title", readable(words))
-
-
-def _points(points: Iterable[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-
-
-def _element(parent: Xml.Element, tag: str, text: str | None = None, /, **attributes: str) -> Xml.Element:
-    element = Xml.SubElement(parent, tag, attributes)
-    element.text = text
-    return element
-
-
-def _markup(svg: Xml.Element) -> Markup:
-    return Markup(Xml.tostring(svg, encoding="unicode"))
+            element(dot, "title", readable(words))

@@ -13,13 +13,13 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from programs.errors import NotFound
 from server.browsers import HOME
-from server.ui import login, sessions
+from server.ui import login, overview, sessions
 
 _STATIC = {file.name: file for file in (Path(__file__).parent / "static").iterdir()}
 
 
 router = APIRouter(include_in_schema=False)
-for page in (login, sessions):
+for page in (login, sessions, overview):
     router.include_router(page.router)
 
 

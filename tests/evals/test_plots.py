@@ -7,8 +7,9 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from evals.plots import BOTTOM, COLOURS, LEFT, RIGHT, TOP, Scale, cost_plot, marker, score_plot
+from evals.plots import BOTTOM, COLOURS, LEFT, RIGHT, TOP, cost_plot, marker, score_plot
 from evals.rows import rows_of
+from programs.drawing import Scale
 from tests.evals.some_results import result
 
 LENGTHS = (8192, 131072, 1048576)
