@@ -17,7 +17,8 @@ from server.ui.charts import Axis, Chart, Series, bars, lines, swatch
 from server.ui.rendering import duration, number, render, share
 from server.ui.scope import Whose
 from store import Store
-from store.looking import Spent, Stretch
+from store.looking import Stretch
+from store.runs import Spent
 
 router = APIRouter()
 

@@ -62,6 +62,7 @@ ROUTES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("POST", "/ui/logout"): [{}],
     ("GET", "/ui/static/{name}"): [{}],
     ("GET", "/ui/sessions"): [{}],
+    ("GET", "/ui/overview"): [{}],
     ("GET", "/ui/sessions/{session_id}"): [{}, {"params": {"page": "1"}}, {"headers": {"accept": "text/html"}}],
 }
 

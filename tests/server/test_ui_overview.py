@@ -17,7 +17,8 @@ import yaml
 from evals.scripted import Reply, ScriptedBackend, usage
 from server.ui.charts import Axis, Series, bars, lines, ticks
 from server.ui.overview import SPANS, Span, added, charts_of, totals
-from store.looking import Spent, Stretch
+from store.looking import Stretch
+from store.runs import Spent
 from tests.conftest import key_of
 from tests.support import MODEL, ServerProcess, running
 
@@ -158,8 +159,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory, scripted_backend: ScriptedBac
 def asked(kept: ServerProcess, scripted_backend: ScriptedBackend) -> Callable[..., httpx2.Response]:
     """Asks as a tenant: Ada was answered twice and once not; Ben once."""
 
-    def get(tenant: str, path: str, **query: str) -> httpx2.Response:
-        return httpx2.get(f"{kept.address}{path}", params=query, headers={"x-api-key": key_of(tenant)}, timeout=60)
+    def get(who: str, path: str, **query: str) -> httpx2.Response:
+        return httpx2.get(f"{kept.address}{path}", params=query, headers={"x-api-key": key_of(who)}, timeout=60)
 
     def ask(tenant: str, reply: Reply) -> None:
         scripted_backend.script = lambda _: reply
