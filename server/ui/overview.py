@@ -16,9 +16,8 @@ from server.auth import Granted
 from server.ui.charts import Axis, Chart, Series, bars, lines, swatch
 from server.ui.rendering import duration, number, render, share
 from server.ui.scope import Whose
-from store import Store
+from store import Spent, Store
 from store.looking import Stretch
-from store.runs import Spent
 
 router = APIRouter()
 

@@ -17,8 +17,8 @@ import yaml
 from evals.scripted import Reply, ScriptedBackend, usage
 from server.ui.charts import Axis, Series, bars, lines, ticks
 from server.ui.overview import SPANS, Span, added, charts_of, totals
+from store import Spent
 from store.looking import Stretch
-from store.runs import Spent
 from tests.conftest import key_of
 from tests.support import MODEL, ServerProcess, running
 
