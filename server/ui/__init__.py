@@ -13,13 +13,13 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from programs.errors import NotFound
 from server.browsers import HOME
-from server.ui import login, overview, sessions
+from server.ui import contexts, login, nodes, overview, runs, sessions
 
 _STATIC = {file.name: file for file in (Path(__file__).parent / "static").iterdir()}
 
 
 router = APIRouter(include_in_schema=False)
-for page in (login, sessions, overview):
+for page in (login, sessions, runs, nodes, contexts, overview):
     router.include_router(page.router)
 
 

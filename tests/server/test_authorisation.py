@@ -64,6 +64,17 @@ ROUTES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("GET", "/ui/sessions"): [{}],
     ("GET", "/ui/overview"): [{}],
     ("GET", "/ui/sessions/{session_id}"): [{}, {"params": {"page": "1"}}, {"headers": {"accept": "text/html"}}],
+    ("GET", "/ui/runs/{run_id}"): [{}],
+    ("GET", "/ui/runs/{run_id}/head"): [{}],
+    ("GET", "/ui/runs/{run_id}/glances"): [{}, {"params": {"after": "0"}}],
+    ("GET", "/ui/runs/{run_id}/answer"): [{}],
+    ("GET", "/ui/runs/{run_id}/json"): [{}],
+    ("GET", "/ui/runs/{run_id}/context"): [{}, {"params": {"search": "true", "find": "Hello"}}],
+    ("GET", "/ui/runs/{run_id}/nodes/{number}"): [{}],
+    ("GET", "/ui/runs/{run_id}/nodes/{number}/text"): [{"params": {"field": "text"}}],
+    ("GET", "/ui/runs/{run_id}/nodes/{number}/example"): [{}],
+    ("GET", "/ui/runs/{run_id}/nodes/{number}/shown"): [{}],
+    ("GET", "/ui/runs/{run_id}/nodes/{number}/places"): [{}],
 }
 
 OWN_KEY = "/metrics"
@@ -245,7 +256,7 @@ def test_what_is_open_tells_nothing_of_the_server(bare: httpx2.Client, path: str
 def test_what_is_another_s_is_as_what_is_not_there(
     at: Callable[[str], httpx2.Client], has: dict[str, Has], route: tuple[str, str], backend: ScriptedBackend
 ) -> None:
-    method, path = route
+    method, path = route[0], route[1].replace("{number}", "0")
     for owner, stranger in (("ada", "ben"), ("ben", "ada")):
         for probe in ROUTES[route]:
             for theirs in has[owner].ids:
@@ -282,6 +293,7 @@ def test_who_owns_it_reaches_it_by_the_same_requests(
     """So that the matrix compares what can be had with what cannot, and not two mistakes."""
     mine = has["ada"]
     assert "I look." in at("ada").get(f"/ui/sessions/{mine.session}").text
+    assert "I look." in at("ada").get(f"/ui/runs/{mine.finished}/nodes/0").text
     body = RESPONSE | {"previous_response_id": mine.finished}
     assert at("ada").post("/v1/responses", json=body).json()["status"] == "completed"
     assert "I look." in json.dumps(backend.calls[-1].body)

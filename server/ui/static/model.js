@@ -183,6 +183,5 @@ export class Model {
     group.completion += call.completion;
     group.cached += call.cached;
     group.failures += call.failed ? 1 : 0;
-    group.failed = group.failures > 0;
   }
 }

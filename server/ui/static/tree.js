@@ -156,8 +156,8 @@ export class Tree {
     else element.removeAttribute("aria-expanded");
     parts.twist.textContent = node.children.length ? (node.open ? "▾" : "▸") : "";
     parts.mark.className = `mark ${mark}`;
-    parts.mark.textContent = node.failed && node.kind !== "calls" ? "×" : sign;
-    parts.label.textContent = (node.failed && node.kind !== "calls" ? "Failed. " : "") + title(node);
+    parts.mark.textContent = node.failed ? "×" : sign;
+    parts.label.textContent = (node.failed ? "Failed. " : "") + title(node);
     const tokens = node.prompt + node.completion;
     parts.tokens.textContent = tokens ? `${number(tokens)} tok` : "";
     const timed = node.kind !== "session_opened" && node.kind !== "calls";
