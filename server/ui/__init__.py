@@ -13,13 +13,13 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from programs.errors import NotFound
 from server.browsers import HOME
-from server.ui import contexts, login, nodes, overview, runs, sessions
+from server.ui import contexts, login, nodes, overview, playground, runs, sessions
 
 _STATIC = {file.name: file for file in (Path(__file__).parent / "static").iterdir()}
 
 
 router = APIRouter(include_in_schema=False)
-for page in (login, sessions, runs, nodes, contexts, overview):
+for page in (login, sessions, runs, nodes, contexts, overview, playground):
     router.include_router(page.router)
 
 
