@@ -63,6 +63,7 @@ ROUTES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("GET", "/ui/static/{name}"): [{}],
     ("GET", "/ui/sessions"): [{}],
     ("GET", "/ui/overview"): [{}],
+    ("GET", "/ui/playground"): [{}],
     ("GET", "/ui/sessions/{session_id}"): [{}, {"params": {"page": "1"}}, {"headers": {"accept": "text/html"}}],
     ("GET", "/ui/runs/{run_id}"): [{}],
     ("GET", "/ui/runs/{run_id}/head"): [{}],
