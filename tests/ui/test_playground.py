@@ -17,6 +17,7 @@ from playwright.sync_api import Page, expect
 
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
 from evals.tasks.needle import is_right, make
+from tests.conftest import key_of
 from tests.server.test_explore import root
 from tests.support import ServerProcess, running
 from tests.ui.conftest import Opens, screenshot
@@ -147,9 +148,6 @@ def test_what_goes_wrong_is_told_in_the_server_s_words(
     expect(page.locator("#conversation .state")).to_have_text("Failed")
     expect(page.locator(".why")).to_contain_text("the model is out of cake")
     refused = '{"error": {"message": "Slow down a little."}}'
-    page.route(
-        "**/v1/responses", lambda route: route.fulfill(status=429, content_type="application/json", body=refused)
-    )
     # The console tells of every status above 399.
     page = opens(f"{explorer.address}/ui/playground", expected="429")
     page.route(
@@ -208,8 +206,8 @@ def test_hostile_text_is_inert(opens: Opens, explorer: ServerProcess, backend: S
     assert page.locator("#conversation img, #conversation script").count() == 0
 
 
-def run(*command: str, folder: Path) -> str:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+def run(*command: str, folder: Path, **variables: str) -> str:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **variables}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -258,3 +256,29 @@ def test_the_embedded_model_finds_a_needle_in_3_mb(
     expect(page.get_by_role("treeitem").filter(has_text="Session")).to_be_visible(timeout=60_000)
     expect(page.locator("#conversation .state")).to_have_text("Completed", timeout=300_000)
     assert is_right(task, page.locator(".answer").inner_text())
+
+
+def test_who_has_logged_in_asks_without_a_key_and_the_commands_name_one(
+    opens: Opens, tmp_path: Path, backend: ScriptedBackend
+) -> None:
+    variables = {
+        "RANTS_MODELS__GENERATOR__BASE_URL": backend.base_url,
+        "RANTS_MODELS__GENERATOR__MODEL": "scripted",
+        "RANTS_AUTH__ENABLED": "true",
+        "RANTS_AUTH__API_KEYS__0__KEY": key_of("ada"),
+        "RANTS_AUTH__API_KEYS__0__TENANT_ID": "ada",
+    }
+    with running(tmp_path, variables) as server:
+        page = opens(f"{server.address}/ui/login")
+        page.get_by_label("API key").fill(key_of("ada"))
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/ui/sessions*")
+        page.goto(f"{server.address}/ui/playground")
+        ask(page, "Hello?")
+        expect(page.locator("#conversation .state")).to_have_text("Completed")
+        curl, python = page.locator("#curl").inner_text(), page.locator("#python").inner_text()
+        assert key_of("ada") not in curl + python
+        key = {"RANTS_API_KEY": key_of("ada")}
+        assert "Hello there." in run("bash", "-c", curl, folder=tmp_path, **key)
+        assert run(sys.executable, "-c", python, folder=tmp_path, **key) == "Hello there."
+        page.close()
