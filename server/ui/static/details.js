@@ -1,5 +1,6 @@
 // What was said in one node: a part of a page that the server makes, and what its buttons do.
 
+import { copy } from "./copying.js";
 import { localTimes } from "./times.js";
 
 /** Shows nodes in the element `root`; `say(text)` tells a reader of the screen what has happened. */
@@ -85,8 +86,7 @@ export class Details {
   async _copy(text, said) {
     const button = document.activeElement;
     try {
-      if (navigator.clipboard) await navigator.clipboard.writeText(text);
-      else copyByHand(text); // pages without TLS have no clipboard
+      await copy(text);
       this._tell(button, said);
     } catch {
       this._tell(button, "It could not be copied.");
@@ -115,13 +115,4 @@ function fill(root, html) {
   template.innerHTML = html;
   root.replaceChildren(template.content);
   localTimes(root);
-}
-
-function copyByHand(text) {
-  const area = document.createElement("textarea");
-  area.value = text;
-  document.body.append(area);
-  area.select();
-  document.execCommand("copy");
-  area.remove();
 }
