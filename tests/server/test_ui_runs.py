@@ -16,6 +16,8 @@ import yaml
 
 from programs.readable import readable
 from server.ui.places import pieces_of
+from server.ui.trace import glances
+from store import StateSettings, Store
 from tests.conftest import key_of
 from tests.shown import (
     ANSWER,
@@ -29,6 +31,7 @@ from tests.shown import (
     QUESTION,
     RICH,
     explored,
+    keep,
     kept_below,
 )
 from tests.support import ServerProcess, running
@@ -102,6 +105,20 @@ def test_glances_that_follow_are_those_that_were_not_there(ada: httpx2.Client, r
     assert [row[0] for row in whole] == list(range(len(whole)))
     for after in range(-1, len(whole)):
         assert get(ada, f"{run}/glances", after=after).json()["glances"] == whole[after + 1 :]
+
+
+async def test_a_long_run_is_read_in_parts(tmp_path: Path) -> None:
+    async with await Store.open(StateSettings(sqlite_path=tmp_path / "rants.sqlite3")) as store:
+        await keep(store)
+        run = await store.run("local", RICH)
+        assert run is not None
+        seen: list[int] = []
+        more = True
+        while more:
+            part, more = await glances(store, run, seen[-1] if seen else -1, 4)
+            assert 0 < len(part) <= 5
+            seen += [one.number for one in part]
+    assert seen == list(range(LAST + 1))
 
 
 def test_a_direct_run_has_one_step_and_a_step_is_told_once(ada: httpx2.Client) -> None:

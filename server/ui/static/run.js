@@ -20,6 +20,8 @@ const details = new Details(byId("details"), { address, say });
 const live = run.dataset.done !== "true";
 let wanted = null; // the number of a node that is not there yet
 let stale = false;
+let current = null; // the node that is open, and as which event
+let opened = null;
 
 function address(path) {
   const found = new URL(run.dataset.at, location.href);
@@ -40,6 +42,8 @@ function choose(node) {
 }
 
 function open(node) {
+  current = node;
+  opened = node.number;
   if (node.number === null) {
     tree.select(node);
     line.select(node);
@@ -105,6 +109,7 @@ async function onState(state) {
     tree.update();
     if (wanted !== null) fromHash();
     if (newest.checked && model.newest) open(model.newest);
+    else if (current && current.number !== opened) open(current); // a tool that was at work has ended
   }
   byId("nothing").hidden = model.events.length > 0;
   byId("tree").hidden = !model.events.length;
