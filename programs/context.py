@@ -1,7 +1,8 @@
 """Parts a session into what the root LM is shown and what lies in the environment as context C.
 
 Shown are the system's words, the recent turns, and the last message, each whole while it is short, else its head and
-tail. Whatever is not shown whole is in the environment, whole.
+tail. Whatever is not shown whole is in the environment, whole; a question that stands at the beginning or the end of a
+long message is in `question`, the rest of it in `context`.
 """
 
 from __future__ import annotations
@@ -63,11 +64,15 @@ def view(session: Session, window: int) -> View:
     asked = messages[asks].content if asks >= 0 else ""
     if session.context is not None:
         return View(shown, asked, session.context)
+    question, left = _parted(asked)
     whole = {index for index in kept if short[index] is messages[index]}
     # Where all of it is shown, code can still work on it.
     rest = [index for index in range(len(messages)) if index not in whole] or range(body, len(messages))
-    context = [{"role": messages[index].role, "content": words_of(messages[index])} for index in rest]
-    return View(shown, _question(asked), context)
+    context = [
+        {"role": messages[index].role, "content": left if index == asks else words_of(messages[index])}
+        for index in rest
+    ]
+    return View(shown, question, context)
 
 
 def _recent(messages: list[Message], room: float) -> int:
@@ -90,18 +95,25 @@ def _recent(messages: list[Message], room: float) -> int:
     return first
 
 
-def _question(asked: str) -> str:
+def _parted(asked: str) -> tuple[str, str]:
     """What `asked` asks: all of it where it is short, else its beginning and its end, whichever are a question.
 
-    A beginning, or an end, is a paragraph, or else a line, that is short.
+    A beginning, or an end, is a paragraph, or else a line, that is short. What is left is the text that it is asked
+    about: whoever searches that for the words of the question should not find the question.
     """
     if len(asked) <= _QUESTION_CHARS:
-        return asked
+        return asked, asked
     first, last = asked.lstrip().partition("\n\n")[0], asked.rstrip().rpartition("\n\n")[2]
-    ends = [*_short(first, first.partition("\n")[0]), *_short(last, last.rpartition("\n")[2])]
-    asking = [end for end in ends if "?" in end] or ends
+    head, tail = _short(first, first.partition("\n")[0]), _short(last, last.rpartition("\n")[2])
+    if asking := [end for end in (*head, *tail) if "?" in end]:
+        left = asked
+        for end in head:
+            left = left.lstrip().removeprefix(end).lstrip() if end in asking else left
+        for end in tail:
+            left = left.rstrip().removesuffix(end).rstrip() if end in asking else left
+        return "\n\n".join(asking), left
     half = _QUESTION_CHARS // 2
-    return "\n\n".join(asking or [asked[:half], asked[-half:]])
+    return "\n\n".join([*head, *tail] or [asked[:half], asked[-half:]]), asked
 
 
 def _short(*parts: str) -> list[str]:

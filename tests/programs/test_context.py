@@ -226,6 +226,20 @@ def test_the_question_of_a_long_message_is_found_at_its_head_or_its_tail(text: s
     assert "What is the code?" in seen.messages[0].content
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", "\n\nWhat is the code?"), ("What is the code?\n\n", ""), ("Is it here?\n", "\nWhat is the code?\n")],
+)
+def test_who_searches_the_text_for_a_question_does_not_find_the_question(before: str, after: str) -> None:
+    text = "The code is 7.\n" + FILLER.strip()
+    assert view(session(say("user", before + text + after)), WINDOW).context == [{"role": "user", "content": text}]
+
+
+@pytest.mark.parametrize("text", [f"Give the code.\n\n{FILLER}", f"{FILLER}\n\nGive the code."])
+def test_what_may_be_no_question_stays_in_the_text(text: str) -> None:
+    assert view(session(say("user", text)), WINDOW).context == [{"role": "user", "content": text}]
+
+
 @pytest.mark.parametrize("text", [f"Give the code.\n\n{FILLER}", f"{FILLER}\n\nGive the code."])
 def test_what_is_asked_need_not_be_a_question(text: str) -> None:
     assert view(session(say("user", text)), WINDOW).question == "Give the code."
