@@ -53,7 +53,17 @@ DEMONSTRATIONS: tuple[dspy.Example, ...] = (
         "TOOL_RESULT:\n./app/users.py:12:def load_user(name):\n./tests/test_users.py:4:from app.users import load_user",
         text="load_user is defined in app/users.py, line 12.",
     ),
-    _work("What does the soup cost in data/menu.txt?", intent=ToolIntent(text="read the file data/menu.txt")),
+    _work(
+        "What does the soup cost in data/menu.txt?",
+        "TOOL_INTENT: read the file data/menu.txt",
+        "TOOL_RESULT:\nsoup: 4.50\nbread: 1.20",
+        text="The soup costs 4.50.",
+    ),
+    _work(
+        "What does make check print?",
+        "TOOL_INTENT: run the command `make check`",
+        "TOOL_RESULT:\n31 passed, 2 failed",
+        text="make check prints: 31 passed, 2 failed.",
+    ),
     _work("Which files are in the folder docs?", intent=ToolIntent(text="run the command `ls docs`")),
-    _work("Does make check pass?", intent=ToolIntent(text="run the command `make check`")),
 )

@@ -37,6 +37,7 @@ from programs.likeness import is_about, likely, likenesses
 from programs.literal_calls import Call, literal_calls
 from programs.recorded import Recorded
 from programs.settings import LoopSettings
+from programs.spelled_commands import spelled_command
 from programs.tool_outline import full
 from programs.transcript import Message, Sampling, Tool, ToolCall, ToolIntent, Tools, estimate_tokens
 from programs.tree import Tree
@@ -163,7 +164,7 @@ class _Compilation:
     async def run(self) -> Compiled:
         """Take the calls that the intent itself writes out; else ask for its parts, and at most twice for the calls."""
         wrong, history = "", list[dict[str, Any]]()
-        if written := literal_calls(self._intent.text):
+        if written := literal_calls(self._intent.text) or spelled_command(self._intent.text, self._callable):
             try:
                 return await self._fitted(written)
             except Misfit as misfit:
