@@ -144,7 +144,7 @@ def test_glances_are_packed_for_who_can_unpack_them(ada: httpx2.Client) -> None:
     [
         (0, ("Session", QUESTION, "a list of messages", "Depth")),
         (1, ("Turn 1", "I look.", "grep('late')", "10 turns are left.", "80 %", "Copy as DSPy example")),
-        (2, ("What the code gave 1", PLACE)),
+        (2, ("What came of turn 1", PLACE)),
         (4, ("Call of the sub-LM", "Late?", "Yes.")),
         (5, ("503", "980,007 characters are left out", "All of it as text")),
         (8, ("Submitted as the answer", "980,000 characters are left out")),

@@ -99,7 +99,7 @@ def test_a_node_is_opened_by_mouse_by_keyboard_and_by_its_link(rich: str, opens:
     tree.focus()
     tree.press("ArrowDown")
     tree.press("Enter")
-    expect(page.locator("#node-title")).to_contain_text("What the code gave 1")
+    expect(page.locator("#node-title")).to_contain_text("What came of turn 1")
     tree.press("ArrowUp")
     tree.press("ArrowLeft")
     expect(row(page, "Turn 1: I look")).to_have_attribute("aria-expanded", "false")
