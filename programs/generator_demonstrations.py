@@ -54,16 +54,12 @@ DEMONSTRATIONS: tuple[dspy.Example, ...] = (
         text="load_user is defined in app/users.py, line 12.",
     ),
     _work(
-        "What does the soup cost in data/menu.txt?",
-        "TOOL_INTENT: read the file data/menu.txt",
-        "TOOL_RESULT:\nsoup: 4.50\nbread: 1.20",
-        text="The soup costs 4.50.",
+        "Which port is in web/nginx.conf?",
+        "TOOL_INTENT: read the file web/nginx.conf",
+        "TOOL_RESULT:\nserver {\n    listen 8443;\n}",
+        text="The port in web/nginx.conf is 8443.",
     ),
-    _work(
-        "What does make check print?",
-        "TOOL_INTENT: run the command `make check`",
-        "TOOL_RESULT:\n31 passed, 2 failed",
-        text="make check prints: 31 passed, 2 failed.",
-    ),
+    _work("What does the soup cost in data/menu.txt?", intent=ToolIntent(text="read the file data/menu.txt")),
     _work("Which files are in the folder docs?", intent=ToolIntent(text="run the command `ls docs`")),
+    _work("Does make check pass?", intent=ToolIntent(text="run the command `make check`")),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,23 @@ from tests.ui.conftest import Opens, screenshot
 
 pytestmark = pytest.mark.slow
 
+BOOK = "\n".join(f"Chapter {n}. {'The keeper counted the ships and wrote them down. ' * 60}" for n in range(1, 25))
+LIES = "In which chapters does the keeper of the lighthouse lie?"
+READ = """I ask about every chapter, all at once.
+```python
+chapters = [line for line in context[0]["content"].splitlines() if line.startswith("Chapter ")]
+asked = [f"Does the keeper lie here? Begin with yes or no.\\n{chapter}" for chapter in chapters]
+said = llm_query_batched(asked)
+lies = [number for number, reply in enumerate(said, 1) if reply.startswith("Yes")]
+print(lies)
+```"""
+CHECK = """A session of its own looks at these again.
+```python
+print(rlm_query("Which of these lies is the greatest?", [said[number - 1] for number in lies]))
+```"""
+TELL = """```python
+SUBMIT(f"He lies in the chapters {', '.join(map(str, lies))}.")
+```"""
 MANY = "```python\nprint(len(llm_query_batched([f'Part {n}?' for n in range(300)])))\n```"
 
 
@@ -72,7 +90,33 @@ def test_a_live_run_is_followed_to_its_end(
     expect(chosen(page)).to_have_count(1)
     expect(page.locator("#said")).to_have_text("The run has ended: completed.")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing is wider than the page"
-    screenshot(page, f"run-{'dark' if dark else 'light'}-{width}")
+
+
+def test_calls_that_are_made_together_lie_below_each_other(
+    server: ServerProcess, sdk: OpenAI, backend: ScriptedBackend, opens: Opens
+) -> None:
+    codes = [READ, CHECK, TELL]
+
+    def script(body: dict[str, Any]) -> Reply:
+        messages = body["messages"]
+        last = str(messages[-1]["content"])
+        if last.startswith("Does the keeper lie"):
+            chapter = int(last.split("Chapter ")[1].split(".")[0])
+            said = f"Yes: of {chapter} ships he writes down {chapter - 1}." if chapter % 7 == 3 else "No."
+            return Reply([said], usage=usage(760, 9), first_delay=0.4 + 0.1 * (chapter * 5 % 8))
+        if "the greatest" in last:
+            return Reply(["The last one: it is a whole fleet."], usage=usage(80, 9), first_delay=0.5)
+        after = next(index for index, message in enumerate(messages) if LIES in str(message["content"]))
+        turn = sum(message["role"] == "assistant" for message in messages[after:])
+        return Reply([codes[turn]], usage=usage(1100 + 200 * turn, 90, 900 * turn), first_delay=0.3)
+
+    backend.script = script
+    run = sdk.responses.create(model=MODEL, input=f"{BOOK}\n\n{LIES}").id
+    page = opens(f"{server.address}/ui/runs/{run}#n1")
+    expect(page.locator(".answer")).to_have_text("He lies in the chapters 3, 10, 17, 24.")
+    expect(page.locator(".timeline-svg")).to_have_attribute("aria-label", re.compile("24 at once"))
+    expect(page.locator("pre.code")).to_contain_text("llm_query_batched")
+    screenshot(page, "run")
 
 
 def test_who_has_chosen_a_node_keeps_it_while_more_happens(
