@@ -101,7 +101,7 @@ def test_calls_that_are_made_together_lie_below_each_other(
         messages = body["messages"]
         last = str(messages[-1]["content"])
         if last.startswith("Does the keeper lie"):
-            chapter = int(last.split("Chapter ")[1].split(".")[0])
+            chapter = int(last.split("Chapter ")[1].split(".", maxsplit=1)[0])
             said = f"Yes: of {chapter} ships he writes down {chapter - 1}." if chapter % 7 == 3 else "No."
             return Reply([said], usage=usage(760, 9), first_delay=0.4 + 0.1 * (chapter * 5 % 8))
         if "the greatest" in last:
