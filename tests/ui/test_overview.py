@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from evals.scripted import Reply, ScriptedBackend, in_turn, usage
 from tests.support import MODEL, ServerProcess
-from tests.ui.conftest import Opens, screenshot
+from tests.ui.conftest import Opens
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,6 @@ def test_the_overview_is_drawn_and_its_tables_open_by_keyboard(
     expect(figure.get_by_role("table")).to_be_visible()
     expect(figure.get_by_role("row")).to_have_count(31)
     figure.locator("summary").press("Enter")
-    screenshot(page, "overview")
 
 
 def test_the_overview_fits_a_telephone(opens: Opens, server: ServerProcess) -> None:

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from evals.scripted import Reply, ScriptedBackend, in_turn
 from tests.conftest import key_of
 from tests.support import MODEL, ServerProcess, running
-from tests.ui.conftest import Opens, screenshot
+from tests.ui.conftest import Opens
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +93,6 @@ def test_sessions_are_listed_newest_first_found_by_filters_and_opened(
     assert "\\u202e" in shown[0]
     expect(rows.nth(2)).to_contain_text("completed")
     expect(rows.nth(2).locator("td[data-unit=turns]")).to_have_text("2")
-    screenshot(page, "sessions")
 
     page.get_by_label("Title, id or name").fill("MILL")
     page.keyboard.press("Enter")
