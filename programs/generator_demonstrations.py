@@ -53,12 +53,6 @@ DEMONSTRATIONS: tuple[dspy.Example, ...] = (
         "TOOL_RESULT:\n./app/users.py:12:def load_user(name):\n./tests/test_users.py:4:from app.users import load_user",
         text="load_user is defined in app/users.py, line 12.",
     ),
-    _work(
-        "Which port is in web/nginx.conf?",
-        "TOOL_INTENT: read the file web/nginx.conf",
-        "TOOL_RESULT:\nserver {\n    listen 8443;\n}",
-        text="The port in web/nginx.conf is 8443.",
-    ),
     _work("What does the soup cost in data/menu.txt?", intent=ToolIntent(text="read the file data/menu.txt")),
     _work("Which files are in the folder docs?", intent=ToolIntent(text="run the command `ls docs`")),
     _work("Does make check pass?", intent=ToolIntent(text="run the command `make check`")),
