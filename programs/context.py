@@ -64,7 +64,7 @@ def view(session: Session, window: int) -> View:
     asked = messages[asks].content if asks >= 0 else ""
     if session.context is not None:
         return View(shown, asked, session.context)
-    question, left = _parted(asked)
+    question, left = parted(asked)
     whole = {index for index in kept if short[index] is messages[index]}
     # Where all of it is shown, code can still work on it.
     rest = [index for index in range(len(messages)) if index not in whole] or range(body, len(messages))
@@ -95,7 +95,7 @@ def _recent(messages: list[Message], room: float) -> int:
     return first
 
 
-def _parted(asked: str) -> tuple[str, str]:
+def parted(asked: str) -> tuple[str, str]:
     """What `asked` asks: all of it where it is short, else its beginning and its end, whichever are a question.
 
     A beginning, or an end, is a paragraph, or else a line, that is short. What is left is the text that it is asked

@@ -46,7 +46,7 @@ session = _table("session", "id", "parent", "depth", "head", "created_at", "upda
 TOLD = ("id", "key", "title", "created_at", "updated_at", "status", "runs", "seconds", *COST)
 """What is told of a session."""
 
-# The question is how the last message of the user begins: see `store.titles`.
+# The question is what the last message of the user asks: see `store.titles`.
 # Input is the digest of the transcript that it was given; output that of the one it left, until then the same. Request,
 # steps and timeline are JSON.
 # The key is the public id of the API key that asked for it, the owner the worker that drives it until it has ended.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from programs.context import parted
 from programs.transcript import Transcript
 
 _LONGEST = 200  # characters
@@ -9,8 +10,12 @@ _READ = 4000  # characters: a message may have a hundred megabytes
 
 
 def title(said: str) -> str:
-    """The title of a session in which the user `said` this: its first words, on one line, of at most 200 characters."""
-    return " ".join(said[:_READ].split())[:_LONGEST].strip()
+    """The title of a session in which the user `said` this: what is asked in it, on one line, of at most 200 characters.
+
+    That is at the beginning or at the end of a long text.
+    """
+    ends = said if len(said) <= 2 * _READ else said[:_READ] + said[-_READ:]
+    return " ".join(parted(ends)[0].split())[:_LONGEST].strip()
 
 
 def asked(transcript: Transcript) -> str:

@@ -53,6 +53,12 @@ async def test_a_session_is_called_by_what_its_user_asked_first(store: Store) ->
     assert (found.runs, found.messages) == (2, 7)
 
 
+async def test_a_session_about_a_long_text_is_called_by_what_is_asked_about_it(store: Store) -> None:
+    asked = f"{'Nothing of note was said. ' * 2000}\n\nWho wrote this?"
+    await store.record(a_run("one", said("Be brief.", asked)), finished("Ann."))
+    assert (await one(store)).title == "Who wrote this?"
+
+
 async def test_a_session_without_a_user_has_no_title(store: Store) -> None:
     await store.record(a_run("one", Transcript()), finished("Hi."))
     assert (await one(store)).title == ""
