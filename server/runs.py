@@ -248,6 +248,12 @@ class Runs:
         """The tenants and ids of the runs that are alive and in the store, that is of those that hold a lease."""
         return frozenset(key for key, run in self._alive.items() if run.journal is not None and run.journal.begun)
 
+    def unwritten(self, tenant: str | None) -> list[Run]:
+        """The runs of a tenant, or of all, that go on here and are not in the store yet, newest first."""
+        alive = [run for (whose, _), run in self._alive.items() if tenant in (None, whose) and run.kept]
+        asked = [run.asked for run in alive if run.journal is not None and not run.journal.begun]
+        return sorted(asked, key=lambda run: run.created_at, reverse=True)
+
     def bind(self, backends: Backends, *, timeout: float) -> None:
         """Use other backends, and seconds that one run may take, for the runs that begin from now on."""
         self._rants.bind(backends)

@@ -9,15 +9,18 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from programs.errors import NotFound
+from server.runs import Runs
 from server.ui.filters import STATUSES, Filters, after
 from server.ui.rendering import render
 from server.ui.scope import Listed, Whose
 from store import Store
+from store.titles import asked, title
 
 router = APIRouter()
 
 _SESSIONS: Final = 50  # of one page
 _RUNS: Final = 100  # likewise
+_AT_WORK: Final = 10  # runs that are shown before they are in the store
 
 
 @router.get("/ui/sessions")
@@ -30,7 +33,16 @@ async def sessions(request: Request, tenant: Listed) -> Response:
     filters = Filters(request.query_params, tenant, _SESSIONS + 1)
     found = [] if filters.problems else await store.find_sessions(filters.wanted)
     more = after(found[_SESSIONS - 1]) if len(found) > _SESSIONS else None
-    values: dict[str, Any] = {"filters": filters, "tenant": tenant, "sessions": found[:_SESSIONS], "more": more}
+    runs: Runs = request.app.state.runs
+    values: dict[str, Any] = {
+        "filters": filters,
+        "tenant": tenant,
+        "sessions": found[:_SESSIONS],
+        "more": more,
+        # They have no page yet: a run that only talks is written down when it has ended.
+        "at_work": [] if any(filters.typed.values()) else runs.unwritten(tenant)[:_AT_WORK],
+        "title_of": lambda run: title(asked(run.transcript)),
+    }
     part = render(request, "_sessions.html", **values)
     tag = f'"{hashlib.blake2b(bytes(part.body), digest_size=16).hexdigest()}"'
     if "x-part" not in request.headers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ HOSTILE = "<script>alert(1)</script>\u202eevil\x1b[31m <b>bold</b>"
 def server(tmp_path_factory: pytest.TempPathFactory, scripted_backend: ScriptedBackend) -> Iterator[ServerProcess]:
     """A server that asks for keys. Olga is an operator."""
     folder: Path = tmp_path_factory.mktemp("pages")
-    names = ("ada", "ben", "cleo", "dan", "eve", "finn", "olga")
+    names = ("ada", "ben", "cleo", "dan", "eve", "finn", "gus", "olga")
     keys: list[dict[str, Any]] = [
         {"key": key_of(name), "tenant_id": name, "operator": name == "olga"} for name in names
     ]
@@ -148,6 +149,28 @@ def test_a_new_session_comes_by_itself_and_takes_nothing_away(
     assert page.evaluate("document.querySelectorAll('.sessions tbody tr')[1].kept"), "the row stayed where it was"
     answered = [answer.status for answer in _part_answers(page)]
     assert 304 in answered, "what has not changed is not sent again"
+
+
+def test_what_is_still_being_answered_is_there_before_it_is_written_down(
+    opens: Opens, server: ServerProcess, backend: ScriptedBackend
+) -> None:
+    release = threading.Event()
+    backend.script = in_turn(Reply(["It", " was."], hold=release))
+    page = opens(f"{server.address}/ui/sessions")
+    enter(page, "gus")
+    other = opens(f"{server.address}/ui/sessions")
+    enter(other, "cleo")
+    asking = threading.Thread(target=ask, args=(server, "gus", "Was it a good harvest?"))
+    asking.start()
+    try:
+        at_work = page.get_by_role("list", name="At work")
+        expect(at_work).to_contain_text("Was it a good harvest?", timeout=10_000)
+        assert "harvest" not in other.request.get(f"{server.address}/ui/sessions").text()
+    finally:
+        release.set()
+        asking.join()
+    expect(page.get_by_role("link", name="Was it a good harvest?")).to_be_visible(timeout=10_000)
+    expect(at_work.get_by_role("listitem")).to_have_count(0)
 
 
 def _part_answers(page: Page) -> list[Any]:

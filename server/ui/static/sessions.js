@@ -59,6 +59,9 @@ function show(html) {
   const fresh = sent.querySelector("tbody");
   let added = 0;
   if (body && fresh) {
+    const work = list.querySelector(".at-work");
+    const now = sent.querySelector(".at-work");
+    if (!work.isEqualNode(now)) work.replaceWith(now);
     added = swapRows(body, fresh);
     const pager = list.querySelector(".pager");
     const next = sent.querySelector(".pager");
