@@ -10,7 +10,7 @@ _READ = 4000  # characters: a message may have a hundred megabytes
 
 
 def title(said: str) -> str:
-    """The title of a session in which the user `said` this, on one line, of at most 200 characters: what is asked in it.
+    """The title of a session in which the user `said` this: what is asked in it, in one line of 200 characters at most.
 
     That is at the beginning or at the end of a long text.
     """
