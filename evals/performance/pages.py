@@ -177,7 +177,9 @@ async def pages(many: int = 5000, few: int = 50, rounds: int = 3) -> None:
         measured: dict[str, list[dict[str, float]]] = {"many": [], "few": []}
         async with rants(backend.base_url, variables) as server, async_playwright() as playwright:
             names = {name: await _run(server.address, calls) for name, calls in (("many", many), ("few", few))}
-            browser = await playwright.chromium.launch(executable_path=binary, args=["--no-sandbox"])
+            browser = await playwright.chromium.launch(
+                executable_path=binary, args=["--no-sandbox", "--disable-dev-shm-usage"]
+            )
             for _ in range(rounds):
                 for name, found in measured.items():
                     found.append(await _measure(browser, server.address, names[name]))

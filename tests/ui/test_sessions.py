@@ -142,7 +142,7 @@ def test_a_new_session_comes_by_itself_and_takes_nothing_away(
     page.evaluate("row => { row.kept = true }", row)
     ask(server, "finn", "A question of somebody else")
     ask(server, "ben", "The second question")
-    expect(page.get_by_role("link", name="The second question")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("link", name="The second question")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("A new session has come.")
     expect(mine).to_be_focused()
     assert titles(page) == ["The second question", "The first question"]
@@ -164,12 +164,12 @@ def test_what_is_still_being_answered_is_there_before_it_is_written_down(
     asking.start()
     try:
         at_work = page.get_by_role("list", name="At work")
-        expect(at_work).to_contain_text("Was it a good harvest?", timeout=10_000)
+        expect(at_work).to_contain_text("Was it a good harvest?")
         assert "harvest" not in other.request.get(f"{server.address}/ui/sessions").text()
     finally:
         release.set()
         asking.join()
-    expect(page.get_by_role("link", name="Was it a good harvest?")).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("link", name="Was it a good harvest?")).to_be_visible()
     expect(at_work.get_by_role("listitem")).to_have_count(0)
 
 
@@ -177,7 +177,7 @@ def _part_answers(page: Page) -> list[Any]:
     """Some further answers to the page's script."""
     found = []
     for _ in range(2):
-        with page.expect_response(lambda answer: "x-part" in answer.request.headers, timeout=10_000) as caught:
+        with page.expect_response(lambda answer: "x-part" in answer.request.headers) as caught:
             pass
         found.append(caught.value)
     return found
