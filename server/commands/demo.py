@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import webbrowser
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -48,11 +49,10 @@ def demo(
             target=_ask, args=(address, task, ending), kwargs={"opens": not no_open}, name="demo", daemon=True
         ).start()
 
-    try:
+    with suppress(KeyboardInterrupt):
         serving.serve(Settings.load(), "warning", begin)
-    except KeyboardInterrupt:
-        ending.set()
-        out.print(f"\nThe demo has ended. What it did is kept in {DATABASE}.")
+    ending.set()
+    out.print(f"\nThe demo has ended. What it did is kept in {DATABASE}.")
 
 
 def _configure(port: int) -> None:

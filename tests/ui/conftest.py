@@ -22,15 +22,16 @@ expect.set_options(timeout=20_000)  # milliseconds: other tests are at work on t
 type Opens = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _playwright() -> Iterator[Playwright]:
+    # Not the session's: as long as it is there its event loop runs, and no other can in this thread.
     with sync_playwright() as playwright:
         yield playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(_playwright: Playwright) -> Iterator[Browser]:
-    """The session's browser."""
+    """The module's browser."""
     binary = shutil.which("chromium") or shutil.which("google-chrome")
     if binary is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
