@@ -78,6 +78,8 @@ def _banner(settings: Settings, address: str) -> Iterator[str]:
     if settings.rlm.program is not None:
         yield f"  program: {escape(str(settings.rlm.program))}"
     yield f"  store: {escape(settings.state.place)}"
+    if settings.ui.enabled:
+        yield f"  pages: {address}/ui"
     key = "one of your API keys" if settings.auth.enabled else "any text"
     yield "Point your client here:"
     yield f'  OpenAI SDK:   OpenAI(base_url="{address}/v1", api_key=<{key}>), model="{name}"'

@@ -300,6 +300,10 @@ def test_after_a_login_one_is_led_to_a_page_of_this_server_and_nowhere_else(
     assert log_in(browser, key_of("ada"), next=asked).headers["location"] == given
 
 
+def test_who_starts_a_server_is_told_where_its_pages_are(server: ServerProcess) -> None:
+    assert f"pages: {server.address}/ui\n" in server.log
+
+
 def test_where_one_wanted_to_go_is_kept_by_the_form(browser: httpx2.Client) -> None:
     led = browser.get("/ui/runs/resp_1?event=3&tenant=ada")
     assert led.status_code == 303
