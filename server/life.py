@@ -1,5 +1,7 @@
 """What signals ask of a serving process: to end in time, without cutting answers off, or to read its settings anew.
 
+A worker whose parent is gone, however that has ended, ends as if it had been told to: nobody else would.
+
 uvicorn handles SIGTERM and SIGINT by itself: it takes no more connections and waits for those that are open. What it
 does not know is when to stop waiting, and how an answer ends that is not done by then.
 """
@@ -7,7 +9,9 @@ does not know is when to stop waiting, and how an answer ends that is not done b
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import signal
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from types import FrameType
@@ -41,6 +45,7 @@ class Life:
         self._reload = reload
         self._before: dict[signal.Signals, Any] = {}
         self._doing: set[asyncio.Task[None]] = set()
+        self._parent: int | None = None  # what can be read once it has ended
 
     async def __aenter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
@@ -56,9 +61,13 @@ class Life:
             # Kept before ours is there: it is told too. What a reload would do by itself is to end the process.
             self._before[number] = signal.getsignal(number)
             signal.signal(number, told)
+        if (parent := multiprocessing.parent_process()) is not None and sys.platform != "win32":
+            self._parent = parent.sentinel
+            loop.add_reader(self._parent, self._orphaned)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._forget_parent()
         for number, before in self._before.items():
             signal.signal(number, before)
         for task in self._doing:
@@ -72,6 +81,15 @@ class Life:
         elif not self.draining:
             self.draining = True
             self._do(self._drain())
+
+    def _orphaned(self) -> None:
+        self._forget_parent()
+        signal.raise_signal(signal.SIGTERM)
+
+    def _forget_parent(self) -> None:
+        if self._parent is not None:
+            asyncio.get_running_loop().remove_reader(self._parent)
+            self._parent = None
 
     async def _drain(self) -> None:
         await asyncio.sleep(self._drain_seconds)

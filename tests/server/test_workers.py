@@ -74,3 +74,13 @@ def test_a_signal_ends_all_of_them_and_a_reload_reaches_all(server: InstalledSer
     assert server.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
     assert not any(Path(f"/proc/{pid}").exists() for pid in before)
     assert "Traceback" not in server.log
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_parent_however_that_ends(server: InstalledServer) -> None:
+    before = workers(server)
+    eventually(lambda: all(listens(pid, signal.SIGHUP) for pid in before), within=60)
+    assert len(before) == 2
+    server.stop(signal.SIGKILL)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in before), within=30)
+    assert "Traceback" not in server.log
