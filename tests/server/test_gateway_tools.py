@@ -17,7 +17,7 @@ from server.gateway import Gateway
 from server.settings import Settings
 from store import Store
 from tests.server.test_tools import asked, compiles, is_compiler, playing
-from tests.support import ServerProcess, response_events, running
+from tests.support import ServerProcess, eventually, response_events, running
 
 MODEL = "rants-one"
 
@@ -42,8 +42,11 @@ def working(folder: Path, scripted_backend: ScriptedBackend) -> Iterator[ServerP
         "RANTS_MODELS__GENERATOR__MODEL": "scripted",
         "RANTS_TOOLS__WORKSPACE": "work",
         "RANTS_RESILIENCE__MAX_RETRIES": "0",
+        "RANTS_SERVER__HEALTH_CACHE_SECONDS": "0",
     }
     with running(folder, variables) as server:
+        # The server answers before it knows whether commands can be kept in their workspace.
+        eventually(lambda: httpx2.get(f"{server.address}/health", timeout=60).json()["tools"]["bash"]["ok"], within=60)
         yield server
 
 
