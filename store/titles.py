@@ -18,9 +18,9 @@ def title(said: str) -> str:
     return " ".join(parted(ends)[0].split())[:_LONGEST].strip()
 
 
-def asked(transcript: Transcript) -> str:
-    """What the user said last."""
-    return next((message.content for message in reversed(transcript.messages) if message.role == "user"), "")
+def question(transcript: Transcript) -> str:
+    """What the user asked last, as a title; empty where no user has spoken."""
+    return title(next((said.content for said in reversed(transcript.messages) if said.role == "user"), ""))
 
 
 def sought(*names: str | None) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
+from markupsafe import Markup
 from starlette.responses import Response
 
 from programs.errors import NotFound
@@ -14,7 +15,7 @@ from server.ui.filters import STATUSES, Filters, after
 from server.ui.rendering import render
 from server.ui.scope import Listed, Whose
 from store import Store
-from store.titles import asked, title
+from store.titles import question
 
 router = APIRouter()
 
@@ -41,13 +42,14 @@ async def sessions(request: Request, tenant: Listed) -> Response:
         "more": more,
         # They have no page yet: a run that only talks is written down when it has ended.
         "at_work": [] if any(filters.typed.values()) else runs.unwritten(tenant)[:_AT_WORK],
-        "title_of": lambda run: title(asked(run.transcript)),
+        "question": question,
     }
     part = render(request, "_sessions.html", **values)
     tag = f'"{hashlib.blake2b(bytes(part.body), digest_size=16).hexdigest()}"'
     if "x-part" not in request.headers:
         status = 400 if filters.problems else 200
-        return render(request, "sessions.html", status, **values, statuses=STATUSES, tag=tag)
+        listed = Markup(bytes(part.body).decode())  # noqa: S704  (a template has escaped it)
+        return render(request, "sessions.html", status, **values, statuses=STATUSES, tag=tag, listed=listed)
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})
     part.headers["ETag"] = tag

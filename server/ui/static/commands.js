@@ -19,7 +19,7 @@ export function input(text, question) {
 }
 
 /** A word for the shell, whatever is in it. */
-export function shellWord(text) {
+function shellWord(text) {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 

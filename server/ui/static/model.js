@@ -8,7 +8,7 @@ const GROUPED = 20;
  *
  * `number` is that of the event that it opens; null for a group of calls, whose `calls` it counts.
  */
-export class Node {
+class Node {
   constructor(kind, parent) {
     this.kind = kind;
     this.parent = parent;

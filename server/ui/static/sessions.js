@@ -21,7 +21,7 @@ function marked() {
  * Puts the rows of `fresh` in the place of those of `body`. A row that is as it was stays, with its focus.
  * @returns {number} how many there are that were not there before
  */
-export function swapRows(body, fresh) {
+function swapRows(body, fresh) {
   const before = new Map([...body.rows].map((row) => [row.id, row]));
   const focused = body.contains(document.activeElement) ? document.activeElement.closest("tr").id : null;
   let added = 0;
