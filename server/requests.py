@@ -57,6 +57,15 @@ class Requests:
         status = 500  # of what is raised here: the answer is given further out
         first_byte: float | None = None
         body = False
+        seconds: float | None = None
+
+        def count() -> float:
+            nonlocal seconds
+            if seconds is None:
+                seconds = time.perf_counter() - start
+                metrics: Metrics = self._state.metrics
+                metrics.answered(scope["method"], _route(scope), status, seconds, first_byte)
+            return seconds
 
         async def noting(message: Message) -> None:
             nonlocal status, first_byte, body
@@ -72,6 +81,8 @@ class Requests:
                 body = True
                 if message.get("more_body"):
                     first_byte = time.perf_counter() - start
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                count()  # before it is sent: who has the whole answer finds it counted
             await send(message)
 
         try:
@@ -80,13 +91,11 @@ class Requests:
             status = 499
             raise
         finally:
-            seconds = time.perf_counter() - start
-            method, route = scope["method"], _route(scope)
-            metrics: Metrics = self._state.metrics
-            metrics.answered(method, route, status, seconds, first_byte)
+            took = count()
             if access.isEnabledFor(level):
-                about = {"method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
-                access.log(level, "%s %s %d %.3f s", method, route or "(no route)", status, seconds, extra=about)
+                method, route = scope["method"], _route(scope)
+                about = {"method": method, "route": route, "status": status, "seconds": round(took, 6)}
+                access.log(level, "%s %s %d %.3f s", method, route or "(no route)", status, took, extra=about)
         return status
 
 
