@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from programs.errors import NotAuthenticated, RantsError
 from server import logins
-from server.browsers import SAFE, is_page, see_that_it_is_ours, wants_page
+from server.browsers import SAFE, is_page, see_that_it_is_asked_here, see_that_it_is_ours, wants_page
 from server.errors import Shown, error_response
 from server.gatekeeper import Gatekeeper
 from server.grants import Grant
@@ -67,7 +67,7 @@ class Authenticate:
 
         Raises:
             NotAuthenticated: it has no key that is good, and no login.
-            Forbidden: a page of another site asks.
+            Forbidden: a page of another site asks, or may be asking.
             StoreError: the store could not be asked.
         """
         path, headers = request.scope["path"], request.headers
@@ -78,6 +78,8 @@ class Authenticate:
             see_that_it_is_ours(headers)
         if opened:
             return None
+        if not page:  # of pages it has been seen: see `server.ui.guard`
+            see_that_it_is_asked_here(self._state.settings, headers)
         token = request.cookies.get(logins.COOKIE)
         if key or not token or not gatekeeper.enabled or not (page or path.startswith("/v1/")):
             return await gatekeeper.grant(key)

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 
 from programs.errors import Forbidden
 from server.gateway import is_loopback
+from server.settings import Settings
 
 SAFE: Final = frozenset({"GET", "HEAD"})
 """Methods that change nothing."""
@@ -56,13 +57,31 @@ def see_that_it_is_ours(headers: Headers, *, silent: bool = False) -> None:
         )
 
 
+def see_that_it_is_asked_here(settings: Settings, headers: Headers) -> None:
+    """See that who needs no key asks by a name of this machine, where the server listens to nobody else.
+
+    A site may have its own name lead to 127.0.0.1, and to a browser its page then is of the same origin as this server:
+    it could read everything, and have tools run. Where a key is asked for, that page has none.
+    https://owasp.org/www-community/attacks/DNS_Rebinding
+
+    Raises:
+        Forbidden: another name was used.
+    """
+    local = not settings.auth.enabled and is_loopback(settings.server.host)
+    if local and not names_this_machine(headers.get("host", "")):
+        raise Forbidden(
+            "Authentication is off, so this server is for this machine alone: ask for it at localhost or 127.0.0.1, or"
+            " set auth.enabled and use a key."
+        )
+
+
 def names_this_machine(host: str) -> bool:
-    """Whether the header `Host` says localhost, or an address of this machine alone."""
+    """Whether the header `Host` says localhost, a name below it, or an address of this machine alone."""
     try:
-        name = urlsplit(f"//{host}").hostname
+        name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    return bool(name) and is_loopback(str(name))
+    return bool(name) and (is_loopback(name) or name.endswith(".localhost"))
 
 
 def inside(path: str) -> str:

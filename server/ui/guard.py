@@ -6,10 +6,9 @@ from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from programs.errors import Forbidden, NotFound, RantsError
-from server.browsers import is_page, names_this_machine
+from programs.errors import NotFound, RantsError
+from server.browsers import is_page, see_that_it_is_asked_here
 from server.errors import error_response
-from server.gateway import is_loopback
 from server.settings import Settings
 from server.ui.rendering import HEADERS
 
@@ -35,10 +34,7 @@ class Guard:
 
 
 def _check(settings: Settings, headers: Headers) -> None:
-    """See that there are pages, and that they are asked for by a name of this machine where only that may ask.
-
-    A site may have its own name lead to 127.0.0.1, and its page then is of the same origin as ours. Where a key is
-    asked for, that page has no login; where none is, it could read everything.
+    """See that there are pages, and that they are asked for by a name that they may be asked by.
 
     Raises:
         NotFound: pages are switched off.
@@ -46,8 +42,4 @@ def _check(settings: Settings, headers: Headers) -> None:
     """
     if not settings.ui.enabled:
         raise NotFound("There are no pages here: ui.enabled is false.")
-    local = not settings.auth.enabled and is_loopback(settings.server.host)
-    if local and not names_this_machine(headers.get("host", "")):
-        raise Forbidden(
-            "Authentication is off, so these pages are for this machine alone: ask for them at localhost or 127.0.0.1."
-        )
+    see_that_it_is_asked_here(settings, headers)

@@ -360,24 +360,29 @@ def test_while_authentication_is_off_everybody_is_local_and_there_is_no_login(
             ("127.0.0.1:1", True),
             ("127.9.9.9", True),
             ("[::1]:80", True),
+            ("rants.localhost:8000", True),
         ),
         *(("evil.example", False), ("evil.example:8000", False), ("127.0.0.1.evil.example", False)),
         *(("localhost.evil.example", False), ("192.168.1.7", False), ("", False), ("[", False), ("@localhost", True)),
     ],
 )
-def test_a_page_is_asked_by_a_name_of_this_machine_while_authentication_is_off(
+def test_everything_is_asked_by_a_name_of_this_machine_while_authentication_is_off(
     script: httpx2.Client, browser: httpx2.Client, host: str, here: bool
 ) -> None:
     assert names_this_machine(host) is here
     if not host or host == "[":
         return  # no request says that
-    for path in ("/ui/login", "/ui/sessions", "/ui/static/ui.css", "/ui"):
+    for path in ("/ui/login", "/ui/sessions", "/ui/static/ui.css", "/ui", "/v1/models"):
         answer = script.get(path, headers={"host": host})
         assert (answer.status_code == 403) is not here
         if not here:
             assert "127.0.0.1" in answer.json()["error"]["message"]
-    assert script.get("/v1/models", headers={"host": host}).status_code == 200
+    body = {"model": MODEL, "input": "Hello"}
+    assert script.post("/v1/responses", json=body, headers={"host": host}).status_code == (200 if here else 403)
+    assert script.get("/health/live", headers={"host": host}).status_code == 200, "probes may use any name"
     assert browser.get("/ui/login", headers={"host": host}).status_code == 200, "where a key is asked for, it is enough"
+    models = browser.get("/v1/models", headers={"host": host, "x-api-key": key_of("ada")})
+    assert models.status_code == 200
 
 
 def test_every_answer_below_ui_has_the_headers_that_keep_pages_inert(
