@@ -72,6 +72,11 @@ class Gateway:
             self._no_bash = str(error)
             logger.warning("There is no tool bash: %s", error)
 
+    async def started(self) -> None:
+        """Wait until it is known whether there is `bash`: for about a second after the start."""
+        if self._starting is not None:
+            await asyncio.shield(self._starting)
+
     def offered(self, request: Request, grant: Grant) -> Mapping[str, Tool]:
         """The tools that `request` may ask for, by name: of those that its key allows.
 

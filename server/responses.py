@@ -157,6 +157,8 @@ async def create(request: Request, body: ResponsesRequest, grant: Granted, cost:
     name: str = request.app.state.settings.rlm.rants_one.name
     served(request, grant, body.model if body.model is not None else name)
     gateway: Gateway = request.app.state.gateway
+    if body.tools or gateway.always:
+        await gateway.started()
     ours = gateway.offered(request, grant)
     tools = await asyncio.to_thread(
         read_tools, body.tools, body.tool_choice, body.parallel_tool_calls, gateway=ours, always=gateway.always

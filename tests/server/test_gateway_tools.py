@@ -45,8 +45,6 @@ def working(folder: Path, scripted_backend: ScriptedBackend) -> Iterator[ServerP
         "RANTS_SERVER__HEALTH_CACHE_SECONDS": "0",
     }
     with running(folder, variables) as server:
-        # The server answers before it knows whether commands can be kept in their workspace.
-        eventually(lambda: httpx2.get(f"{server.address}/health", timeout=60).json()["tools"]["bash"]["ok"], within=60)
         yield server
 
 
@@ -197,6 +195,7 @@ def test_a_tool_that_is_not_there_is_named(at: httpx2.Client) -> None:
 
 
 def test_health_tells_the_tools(at: httpx2.Client) -> None:
+    eventually(lambda: at.get("/health").json()["tools"]["bash"]["ok"])
     tools = at.get("/health").json()["tools"]
     assert {"bash", "read", "write", "edit", "grep"} <= set(tools["offered"])
     assert "websearch" not in tools["offered"]
@@ -225,3 +224,13 @@ async def test_a_workspace_that_holds_the_database_is_refused(tmp_path: Path, mo
     async with await Store.open(settings.state) as store:
         with pytest.raises(ConfigurationError, match="tools must not read that"):
             Gateway(settings, store)
+
+
+async def test_who_asks_for_tools_waits_until_it_is_known_whether_commands_can_be_kept_in_the_workspace(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(state={"sqlite_path": tmp_path / "rants.sqlite3"}, tools={"workspace": tmp_path / "work"})
+    async with await Store.open(settings.state) as store, Gateway(settings, store) as gateway:
+        assert gateway.health()["bash"]["ok"] is False
+        await gateway.started()
+        assert gateway.health()["bash"]["ok"] is True
