@@ -14,13 +14,17 @@ import time
 
 import dspy
 
+from programs.backends.engine import listening
 from programs.classify import Classify
 from programs.context import describe, view
 from programs.demonstrations import DEMONSTRATIONS
 from programs.errors import BudgetSpent, ContextTooLong
 from programs.events import CodeWritten, Concluded, SessionOpened
+from programs.fences import read_code
 from programs.host_calls import HostCalls
 from programs.prompt import Prompt
+from programs.repetition import Repetition
+from programs.splitter import without_thinking
 from programs.transcript import Session, estimate_tokens
 from programs.tree import Answer, Recurse, Tree
 from programs.turns import Turns
@@ -87,23 +91,31 @@ class Explore(dspy.Module):  # type: ignore[misc]
         budget = tree.budget.left(tree.settings.max_iterations - turn + 1)
         tree.budget.take_iteration()
         at, start = time.time(), time.perf_counter()
+        loop = Repetition()
         for retries_left in reversed(range(_MOST_RETRIES + 1)):
             try:
-                reply = await tree.predict(
-                    "code_interpreter", self.write, tokens=prompt.tokens, config=prompt.config, **prompt.inputs(budget)
-                )
+                with listening(loop.hear):
+                    reply = await tree.predict(
+                        "code_interpreter",
+                        self.write,
+                        tokens=prompt.tokens,
+                        config=prompt.config,
+                        **prompt.inputs(budget),
+                    )
                 break
             except ContextTooLong:
                 if not retries_left:
                     raise
                 prompt.shrink()
+        reasoning, code = read_code(without_thinking(loop.text)) if loop.noticed else (reply.reasoning, reply.code)
         written = CodeWritten(
             session=session.id,
             turn=turn,
             budget=budget,
-            reasoning=reply.reasoning,
-            code=reply.code,
-            cut=reply.finish_reason == "length",
+            # Words that went round in circles would be gone on with.
+            reasoning="" if loop.noticed and not code else reasoning,
+            code=code,
+            cut=loop.noticed or reply.finish_reason == "length",
             usage=reply.usage,
             at=at,
             seconds=time.perf_counter() - start,
@@ -118,18 +130,21 @@ class Explore(dspy.Module):  # type: ignore[misc]
         findings = prompt.findings()
         at, start = time.time(), time.perf_counter()
         config = tree.sampling.model_dump(exclude_defaults=True) if session.depth == 0 else {}
-        reply = await tree.predict(
-            "code_interpreter",  # whose window the findings are made for
-            self.conclude,
-            tokens=prompt.fixed + estimate_tokens(findings),
-            config=config,
-            concluding=session.depth == 0,
-            messages=prompt.messages,
-            findings=findings,
-        )
+        loop = Repetition()
+        with listening(loop.hear):
+            reply = await tree.predict(
+                "code_interpreter",  # whose window the findings are made for
+                self.conclude,
+                tokens=prompt.fixed + estimate_tokens(findings),
+                config=config,
+                concluding=session.depth == 0,
+                messages=prompt.messages,
+                findings=findings,
+            )
         seconds = time.perf_counter() - start
-        tree.emit(Concluded(session.id, reply.answer, reason, reply.usage, at, seconds))
-        return Answer(reply.answer, reason, reply.finish_reason)
+        answer = without_thinking(loop.text).strip() if loop.noticed else reply.answer
+        tree.emit(Concluded(session.id, answer, reason, reply.usage, at, seconds))
+        return Answer(answer, reason, reply.finish_reason)
 
 
 def _are(images: int) -> str:

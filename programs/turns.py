@@ -19,7 +19,8 @@ from programs.tracing import AttributeValue
 from programs.transcript import Session
 from programs.tree import Tree
 
-_NO_CODE = "There is no code in this. Write one ```python block; when you know the answer, call SUBMIT(answer) in it."
+# Weak models copy what stands here, so no code does.
+_NO_CODE = "There is no code in this. Begin with ```python, and call SUBMIT when you know the answer."
 _CUT = "Your reply was cut off: write less in one turn."
 _NOTHING = "(Nothing was printed. Use print to see something.)"
 _LIMITS = ("TimeLimit", "EnvironmentLost")

@@ -228,6 +228,24 @@ async def test_a_reply_without_code_is_told_so(bench: Bench) -> None:
     assert [event.code for event in bench.of(CodeWritten)[:2]] == ["", ""]
 
 
+async def test_a_reply_that_goes_round_in_circles_is_cut_off_and_not_shown_to_the_root_lm_again(bench: Bench) -> None:
+    endless = Reply([" for the special magic number"], fault="endless")
+    bench.root.script = writes(endless, "SUBMIT('4711')")
+    assert (await bench.ask()).text == "4711"
+    first, _ = bench.of(CodeWritten)
+    assert (first.reasoning, first.code, first.cut) == ("", "", True)
+    assert said(bench.root.calls[1].body)[-2] == "(nothing)"
+    assert said(bench.root.calls[1].body)[-1].startswith("There is no code in this.")
+    assert "cut off" in said(bench.root.calls[1].body)[-1]
+
+
+async def test_a_conclusion_that_goes_round_in_circles_is_cut_off_too(bench: Bench) -> None:
+    circles = Reply(["I found", " for the special magic number"], fault="endless")
+    bench.root.script = lambda body: circles if concluding(body) else Reply(["No code."])
+    done = await bench.ask(max_iterations=1)
+    assert (done.text, done.reason) == ("I found for the special magic number", "budget_iterations")
+
+
 async def test_several_blocks_are_run_in_order_in_one_turn(bench: Bench) -> None:
     bench.root.script = writes(Reply([f"First\n{code('x = 1')}\nthen\n{code('SUBMIT(x + 1)')}\nSo it is 2."]))
     assert (await bench.ask()).text == "2"
@@ -966,14 +984,14 @@ async def test_a_long_message_is_explored_and_its_question_found(bench: Bench) -
     bench.root.script = writes("print(type(context), len(context))", "SUBMIT([question, grep('code is 4')])")
     done = await bench.ask(mode="auto", messages=[Message(role="user", content=text)])
     assert json.loads(done.text) == [QUESTION, ["The code is 4711."]]
-    assert bench.observations[0] == "<class 'list'> 1"
+    assert bench.observations[0] == f"<class 'str'> {len(text) - len(QUESTION) - 2}"
     assert max(sizes(bench.root.calls)) < WINDOW / 2
 
 
 @pytest.mark.parametrize("words", [10_000, 40_000])
 async def test_a_window_that_nobody_knows_is_found_out(bench: Bench, words: int) -> None:
     text = "word " * words + QUESTION
-    bench.root.script = holding(8000, writes("print(len(context))", "SUBMIT(len(context[0]['content']))"))
+    bench.root.script = holding(8000, writes("print(len(context))", "SUBMIT(len(context))"))
     backends = Backends(ModelsSettings(generator=ModelSettings(base_url=bench.root.base_url, model="root")))
     try:
         done = await bench.ask(mode="auto", messages=[Message(role="user", content=text)], backends=backends)
