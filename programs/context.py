@@ -1,8 +1,8 @@
 """Parts a session into what the root LM is shown and what lies in the environment as context C.
 
 Shown are the system's words, the recent turns, and the last message, each whole while it is short, else its head and
-tail. Whatever is not shown whole is in the environment, whole; a question that stands at the beginning or the end of a
-long message is in `question`, the rest of it in `context`.
+tail. Whatever is not shown whole is in the environment, whole. A question that stands at the beginning or the end of a
+long message is shown, and in `question`; the rest of it is in `context`.
 """
 
 from __future__ import annotations
@@ -55,16 +55,20 @@ def view(session: Session, window: int) -> View:
     messages = session.transcript.messages
     body = next((index for index, message in enumerate(messages) if message.role not in _LEADING), len(messages))
     asks = next((index for index in reversed(range(len(messages))) if messages[index].role == "user"), -1)
+    asked = messages[asks].content if asks >= 0 else ""
+    question, left = parted(asked) if session.context is None else (asked, "")
+    described = asks if len(messages) == body + 1 else -1  # `describe` tells the ends of what is all there is
     short = []
     for index, message in enumerate(messages):
         room = window * _SYSTEM_SHARE / body if index < body else window * _MESSAGE_SHARE
-        short.append(_shortened(message, room, _held(session, asks=index == asks)))
+        brief = _shortened(message, room, _held(session, asks=index == asks))
+        if session.context is None and brief is not message and message.role == "user":
+            brief = _asking(message, ends=index != described) or brief
+        short.append(brief)
     kept = [*range(body), *range(body + _recent(short[body:], window * _RECENT_SHARE), len(messages))]
     shown = tuple(short[index] for index in kept)
-    asked = messages[asks].content if asks >= 0 else ""
     if session.context is not None:
-        return View(shown, asked, session.context)
-    question, left = parted(asked)
+        return View(shown, question, session.context)
     whole = {index for index in kept if short[index] is messages[index]}
     # Where all of it is shown, code can still work on it.
     rest = [index for index in range(len(messages)) if index not in whole] or range(body, len(messages))
@@ -72,7 +76,9 @@ def view(session: Session, window: int) -> View:
         {"role": messages[index].role, "content": left if index == asks else words_of(messages[index])}
         for index in rest
     ]
-    return View(shown, question, context)
+    # A text that somebody has put into one message is that text.
+    alone = len(context) == 1 and context[0]["role"] == "user"
+    return View(shown, question, context[0]["content"] if alone else context)
 
 
 def _recent(messages: list[Message], room: float) -> int:
@@ -126,6 +132,17 @@ def _held(session: Session, *, asks: bool) -> str:
     if session.context is None:
         return "; `context` has all of it"
     return "; `question` has all of it" if asks else ""
+
+
+def _asking(message: Message, *, ends: bool) -> Message | None:
+    """The message as its question, after the ends of its text if they are to be shown; None where it has none.
+
+    More of the text would stand between a weak model and the question.
+    """
+    question, left = parted(message.content)
+    if left == message.content:
+        return None
+    return message.model_copy(update={"content": f"{_ends(left, left)}\n\n{question}" if ends else question})
 
 
 def _shortened(message: Message, room: float, held: str) -> Message:

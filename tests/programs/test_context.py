@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ def test_a_long_message_is_shown_by_its_head_and_its_tail(character: str) -> Non
     assert text.endswith(tail)
     assert note == f"{len(text) - len(head) - len(tail):,} characters are left out here; `context` has all of it"
     assert 900 <= estimate_tokens(head) + estimate_tokens(tail) <= 1000, "an eighth of the window"
-    assert seen.context == [{"role": "user", "content": text}]
+    assert seen.context == text, "a text that is all there is, is the context itself"
 
 
 @pytest.mark.parametrize("character", ["x", "字"])
@@ -163,6 +164,8 @@ def test_between_prompt_and_environment_nothing_is_lost() -> None:
                 said.append(say("tool", f"{n} result", tool_call_id=str(n)))
         seen = view(session(*said), WINDOW)
         laid = [{"role": message.role, "content": message.content} for message in said]
+        if isinstance(seen.context, str):
+            seen = replace(seen, context=[{"role": "user", "content": seen.context}])
         assert [entry for entry in laid if entry in seen.context] == seen.context, "in the order in which it was said"
         for message, entry in zip(said, laid, strict=True):
             assert message in seen.messages or entry in seen.context
@@ -232,12 +235,31 @@ def test_the_question_of_a_long_message_is_found_at_its_head_or_its_tail(text: s
 )
 def test_who_searches_the_text_for_a_question_does_not_find_the_question(before: str, after: str) -> None:
     text = "The code is 7.\n" + FILLER.strip()
-    assert view(session(say("user", before + text + after)), WINDOW).context == [{"role": "user", "content": text}]
+    assert view(session(say("user", before + text + after)), WINDOW).context == text
 
 
 @pytest.mark.parametrize("text", [f"Give the code.\n\n{FILLER}", f"{FILLER}\n\nGive the code."])
 def test_what_may_be_no_question_stays_in_the_text(text: str) -> None:
-    assert view(session(say("user", text)), WINDOW).context == [{"role": "user", "content": text}]
+    assert view(session(say("user", text)), WINDOW).context == text
+
+
+def test_of_a_text_with_its_question_the_question_is_shown() -> None:
+    asked = say("user", f"The code is 7.\n{FILLER.strip()}\n\nWhat is the code?")
+    assert view(session(say("system", "Be brief."), asked), WINDOW).messages[1:] == (say("user", "What is the code?"),)
+
+
+def test_a_message_that_is_short_enough_is_shown_whole_with_its_question() -> None:
+    asked = say("user", f"{'The code is 7. ' * 150}\n\nWhat is the code?")
+    assert view(session(say("user", "x" * 100_000), say("assistant", "Yes?"), asked), WINDOW).messages[-1] == asked
+
+
+def test_of_a_text_that_comes_later_with_its_question_the_ends_are_shown_too() -> None:
+    asked = say("user", f"HEAD {FILLER.strip()} TAIL\n\nWhat is the code?")
+    seen = view(session(say("user", "Hello?"), say("assistant", "Yes?"), asked), WINDOW)
+    shown = seen.messages[2].content
+    assert shown.startswith("It begins:\nHEAD")
+    assert shown.endswith("TAIL\n\nWhat is the code?")
+    assert len(shown) < 700
 
 
 @pytest.mark.parametrize("text", [f"Give the code.\n\n{FILLER}", f"{FILLER}\n\nGive the code."])
