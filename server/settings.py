@@ -25,6 +25,7 @@ from store import StateSettings
 
 _PREFIX = "RANTS_"
 _CONFIG_FILE = "RANTS_CONFIG"
+_UNTYPED = "parameters"  # of a model: only its backend knows which there are
 
 
 class ServerSettings(Section):
@@ -296,7 +297,8 @@ def overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
     """
     for name in sorted(environment, key=_in_order):
         if name.startswith(_PREFIX) and name != _CONFIG_FILE:
-            _put(tree, name.removeprefix(_PREFIX).lower().split("__"), _value(name, environment[name]), name)
+            path = name.removeprefix(_PREFIX).lower().split("__")
+            _put(tree, path, _value(name, environment[name], typed=_UNTYPED not in path[:-1]), name)
 
 
 def _in_order(name: str) -> list[str]:
@@ -324,12 +326,15 @@ def _put(tree: Any, path: list[str], value: Any, name: str) -> None:
         tree[index] = value
 
 
-def _value(name: str, text: str) -> Any:
-    if not text.lstrip().startswith(("{", "[")):
+def _value(name: str, text: str, *, typed: bool) -> Any:
+    """What a variable says: JSON where it looks like that, else text, which becomes what its setting is typed as."""
+    if typed and not text.lstrip().startswith(("{", "[")):
         return text
     try:
         return json.loads(text)
     except ValueError as error:
+        if not typed:
+            return text
         raise ConfigurationError(f"{name}: not valid JSON: {error}") from error
 
 

@@ -161,6 +161,18 @@ def test_a_variable_may_hold_json(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings.load()
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "meant"),
+    [("TEMPERATURE", "0", 0), ("TOP_P", "0.9", 0.9), ("CACHE_PROMPT", "true", True), ("STOP", "END", "END")],
+)
+def test_a_parameter_of_a_model_is_what_it_looks_like(
+    monkeypatch: pytest.MonkeyPatch, name: str, said: str, meant: object
+) -> None:
+    monkeypatch.setenv(f"RANTS_MODELS__GENERATOR__PARAMETERS__{name}", said)
+    found = Settings.load().models.generator.parameters[name.lower()]
+    assert (type(found), found) == (type(meant), meant)
+
+
 def test_a_variable_names_another_file(monkeypatch: pytest.MonkeyPatch, nowhere: Path) -> None:
     (nowhere / "config.yaml").write_text("server: {port: 1111}")
     (nowhere / "other.yaml").write_text("server: {port: 2222}")
