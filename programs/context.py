@@ -142,7 +142,8 @@ def _asking(message: Message, *, ends: bool) -> Message | None:
     question, left = parted(message.content)
     if left == message.content:
         return None
-    return message.model_copy(update={"content": f"{_ends(left, left)}\n\n{question}" if ends else question})
+    text = f"A long text; `context` has all of it. {_ends(left, left)}\n\n" if ends else ""
+    return message.model_copy(update={"content": f"{text}{question}"})
 
 
 def _shortened(message: Message, room: float, held: str) -> Message:

@@ -257,7 +257,7 @@ def test_of_a_text_that_comes_later_with_its_question_the_ends_are_shown_too() -
     asked = say("user", f"HEAD {FILLER.strip()} TAIL\n\nWhat is the code?")
     seen = view(session(say("user", "Hello?"), say("assistant", "Yes?"), asked), WINDOW)
     shown = seen.messages[2].content
-    assert shown.startswith("It begins:\nHEAD")
+    assert shown.startswith("A long text; `context` has all of it. It begins:\nHEAD")
     assert shown.endswith("TAIL\n\nWhat is the code?")
     assert len(shown) < 700
 
