@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import openai
@@ -9,7 +10,8 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel, Field
 
-from tests.support import MODEL, ServerProcess, response_events
+from evals.tasks import needle
+from tests.support import MODEL, InstalledServer, ServerProcess, response_events, running
 
 QUESTION: list[Any] = [{"role": "user", "content": "What is the capital of France? Answer in one short sentence."}]
 
@@ -112,3 +114,13 @@ def test_the_next_turn_reads_its_prompt_from_the_cache(embedded: OpenAI) -> None
     assert first.usage is not None
     assert second.usage is not None
     assert second.usage.input_tokens_details.cached_tokens >= 0.9 * first.usage.input_tokens
+
+
+@pytest.mark.slow
+def test_a_number_is_found_in_one_message_of_128k_tokens_that_ends_in_its_question(tmp_path: Path) -> None:
+    variables = {"RANTS_MODELS__GENERATOR__PARAMETERS__TEMPERATURE": "0"}
+    task = needle.make(2, tokens=131_072, distractors=0)
+    with running(tmp_path, variables, InstalledServer) as server:
+        client = OpenAI(base_url=server.base_url, api_key="any", max_retries=0, timeout=300)
+        said = client.responses.create(model=MODEL, input=f"{task.context}\n\n{task.question}")
+    assert task.answer in said.output_text
