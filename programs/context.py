@@ -59,21 +59,26 @@ def view(session: Session, window: int) -> View:
     question, left = parted(asked) if session.context is None else (asked, "")
     described = asks if len(messages) == body + 1 else -1  # `describe` tells the ends of what is all there is
     short = []
+    texts = {asks: left}  # without the questions that they end or begin with
     for index, message in enumerate(messages):
         room = window * _SYSTEM_SHARE / body if index < body else window * _MESSAGE_SHARE
         brief = _shortened(message, room, _held(session, asks=index == asks))
         if session.context is None and brief is not message and message.role == "user":
-            brief = _asking(message, ends=index != described) or brief
+            brief, texts[index] = _asking(message, brief, ends=index != described)
         short.append(brief)
     kept = [*range(body), *range(body + _recent(short[body:], window * _RECENT_SHARE), len(messages))]
     shown = tuple(short[index] for index in kept)
     if session.context is not None:
         return View(shown, question, session.context)
     whole = {index for index in kept if short[index] is messages[index]}
+    hidden = set(range(len(messages))).difference(kept, {asks})
     # Where all of it is shown, code can still work on it.
     rest = [index for index in range(len(messages)) if index not in whole] or range(body, len(messages))
     context = [
-        {"role": messages[index].role, "content": left if index == asks else words_of(messages[index])}
+        {
+            "role": messages[index].role,
+            "content": texts[index] if index in texts and index not in hidden else words_of(messages[index]),
+        }
         for index in rest
     ]
     # A text that somebody has put into one message is that text.
@@ -134,16 +139,16 @@ def _held(session: Session, *, asks: bool) -> str:
     return "; `question` has all of it" if asks else ""
 
 
-def _asking(message: Message, *, ends: bool) -> Message | None:
-    """The message as its question, after the ends of its text if they are to be shown; None where it has none.
+def _asking(message: Message, brief: Message, *, ends: bool) -> tuple[Message, str]:
+    """The message as its question, after the ends of its text if they are to be shown, and that text.
 
-    More of the text would stand between a weak model and the question.
+    More of the text would stand between a weak model and the question. Without a question it is `brief`.
     """
     question, left = parted(message.content)
     if left == message.content:
-        return None
+        return brief, left
     text = f"A long text; `context` has all of it. {_ends(left, left)}\n\n" if ends else ""
-    return message.model_copy(update={"content": f"{text}{question}"})
+    return message.model_copy(update={"content": f"{text}{question}"}), left
 
 
 def _shortened(message: Message, room: float, held: str) -> Message:

@@ -12,6 +12,7 @@ import dspy
 
 from programs.context import View, shorten
 from programs.events import CodeWritten
+from programs.fences import write_code
 from programs.formats import as_text
 from programs.retelling import retold
 from programs.transcript import estimate_tokens
@@ -62,7 +63,7 @@ class Prompt:
     def inputs(self, budget: str) -> dict[str, Any]:
         """The inputs of the next call."""
         return {
-            "messages": self.messages,
+            "messages": list(map(_as_written, self.messages)),
             "context": self.context,
             "history": dspy.History(messages=list(self._history)),
             "observation": self._observation,
@@ -122,6 +123,13 @@ def told(written: CodeWritten, before: str) -> dict[str, str]:
     reasoning = written.reasoning or ("" if written.code else "(nothing)")
     turn = {"budget": written.budget, "reasoning": reasoning, "code": written.code}
     return {"observation": before, **turn} if before else turn
+
+
+def _as_written(message: dict[str, Any]) -> dict[str, Any]:
+    """An earlier answer as code that gives it: weak models write on as they find that they have written."""
+    if message["role"] != "assistant":
+        return message
+    return {**message, "content": write_code("", f"SUBMIT({message['content']!r})")}
 
 
 def _size(turn: Mapping[str, str]) -> int:

@@ -248,6 +248,20 @@ def test_of_a_text_with_its_question_the_question_is_shown() -> None:
     assert view(session(say("system", "Be brief."), asked), WINDOW).messages[1:] == (say("user", "What is the code?"),)
 
 
+def test_who_searches_for_the_next_question_does_not_find_the_one_before_it() -> None:
+    text = "The code is 7. The key is 8.\n" + FILLER.strip()
+    said = [say("user", f"{text}\n\nWhat is the code?"), say("assistant", "It is 7."), say("user", "What is the key?")]
+    seen = view(session(*said), WINDOW)
+    assert (seen.question, seen.context) == ("What is the key?", text)
+    assert seen.messages[0].content.endswith("\n\nWhat is the code?"), "it is shown instead"
+
+
+def test_of_a_text_that_is_no_longer_shown_the_question_lies_in_the_environment() -> None:
+    first = say("user", f"{FILLER.strip()}\n\nWhat is the code?")
+    seen = view(session(first, *turns(101, 100)), WINDOW)
+    assert seen.context[0] == {"role": "user", "content": first.content}
+
+
 def test_a_message_that_is_short_enough_is_shown_whole_with_its_question() -> None:
     asked = say("user", f"{'The code is 7. ' * 150}\n\nWhat is the code?")
     assert view(session(say("user", "x" * 100_000), say("assistant", "Yes?"), asked), WINDOW).messages[-1] == asked

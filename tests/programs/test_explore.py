@@ -968,7 +968,9 @@ async def test_of_a_long_conversation_what_is_not_shown_is_the_context(bench: Be
     recent = messages[len(texts) + 1 :]
     assert len(recent) > 10
     assert shown[0]["content"].endswith("Be kind.")
-    assert [message["content"] for message in shown[1:-1]] == [message.content for message in recent[:-1]]
+    assert [message["content"] for message in shown[1:-1]] == [
+        message.content if message.role == "user" else code(f"SUBMIT({message.content!r})") for message in recent[:-1]
+    ]
     assert [message["role"] for message in shown[1:]] == [message.role for message in recent]
     assert shown[-1]["content"].startswith(f"{QUESTION}\n\n`context` is a list of {len(texts)} messages")
 
@@ -986,6 +988,15 @@ async def test_a_long_message_is_explored_and_its_question_found(bench: Bench) -
     assert json.loads(done.text) == [QUESTION, ["The code is 4711."]]
     assert bench.observations[0] == f"<class 'str'> {len(text) - len(QUESTION) - 2}"
     assert max(sizes(bench.root.calls)) < WINDOW / 2
+
+
+async def test_earlier_answers_are_told_as_code_and_a_conclusion_is_asked_for_with_their_words(bench: Bench) -> None:
+    said_before = [Message(role="user", content="Hello?"), Message(role="assistant", content='"Yes?"\nGo on.')]
+    bench.root.script = writes("1 + 1")
+    await bench.ask(messages=[*said_before, Message(role="user", content=QUESTION)], max_iterations=1)
+    asked, concluded = bench.root.calls
+    assert said(asked.body)[2] == code("""SUBMIT('"Yes?"\\nGo on.')""")
+    assert said(concluded.body)[2] == '"Yes?"\nGo on.'
 
 
 @pytest.mark.parametrize("words", [10_000, 40_000])

@@ -154,7 +154,8 @@ def test_the_next_turn_of_an_explored_conversation_goes_on(sdk: OpenAI, backend:
     first = sdk.responses.create(model=MODEL, input=LONG)
     backend.script = in_turn(Reply(["```python\nSUBMIT(len(context))\n```"]))
     second = sdk.responses.create(model=MODEL, input="Who spoke?", previous_response_id=first.id)
-    assert second.output_text == str(len(LONG)), "the long message; the two short ones are in the prompt"
+    text = LONG.removesuffix("What is the code?").rstrip()
+    assert second.output_text == str(len(text)), "its question, and the two short messages, are in the prompt"
     shown = [message["content"] for message in backend.calls[-1].body["messages"]]
-    assert "It is 4711." in shown
+    assert "```python\nSUBMIT('It is 4711.')\n```" in shown
     assert any("What is the code?" in text for text in shown)
