@@ -4,7 +4,7 @@
               the environment runs it; it may call models, and open child sessions  ->  an observation, or the answer
 
 What cannot be read as code, what raises, and what breaks a limit are observations too: the model reacts to them. When
-the budget ends, one last call concludes from what was found.
+the budget ends, or the turns no longer lead anywhere, one last call concludes from what was found.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from programs.events import CodeWritten, Concluded, SessionOpened
 from programs.fences import read_code
 from programs.host_calls import HostCalls
 from programs.prompt import Prompt
-from programs.repetition import Repetition
+from programs.repetition import Repetition, Standing
 from programs.splitter import without_thinking
 from programs.transcript import Session, estimate_tokens
 from programs.tree import Answer, Recurse, Tree
@@ -46,7 +46,7 @@ class Explore(dspy.Module):  # type: ignore[misc]
         self.classify = Classify()
 
     async def answer(self, session: Session, tree: Tree, recurse: Recurse, vision: Vision) -> Answer:
-        """Explore the context of `session` until its question is answered or the budget ends.
+        """Explore the context of `session` until its question is answered, the budget ends, or nothing new comes.
 
         Args:
             session: the one to answer.
@@ -69,6 +69,7 @@ class Explore(dspy.Module):  # type: ignore[misc]
         wanted = tree.sampling.response_format if session.depth == 0 else None
         prompt = Prompt(self.write, seen, described, wanted, tree)
         calls = HostCalls(session, tree, recurse, vision, self.classify)
+        standing = Standing()
         async with Turns(session, seen, tree, calls, wanted=wanted) as turns:
             try:
                 for turn in range(1, tree.settings.max_iterations + 1):
@@ -77,7 +78,11 @@ class Explore(dspy.Module):  # type: ignore[misc]
                     if ran.answer is not None:
                         return Answer(ran.answer)
                     prompt.add(written, ran.observation)
-                reason = "budget_iterations"
+                    if standing.after(written, ran):
+                        reason = "no_progress"
+                        break
+                else:
+                    reason = "budget_iterations"
             except BudgetSpent as stop:
                 if session.depth > 0:
                     raise

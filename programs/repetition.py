@@ -1,16 +1,22 @@
-"""Notices a model that repeats itself without end, as small ones do, long before its reply is as long as it may be."""
+"""Notices a model that repeats itself without end, as small ones do: in one reply, or turn after turn."""
 
 from __future__ import annotations
+
+import re
 
 from dspy.lm15 import StreamDeltaEvent, StreamStartEvent, TextDelta
 
 from programs.backends.engine import StreamEvent
+from programs.events import CodeRan, CodeWritten
+from programs.turns import NOTHING
 
 _PROSE, _CODE = 400, 2000  # characters that are nothing but one phrase, before it is taken for a loop
 _TIMES = 4  # that the phrase is in them, at least
 _PROBE = 16  # characters, by which phrases are looked for
 _EVERY = 64  # characters
 _FENCE = "```"
+_STANDING = 4  # turns
+_NUMBERED = re.compile(r"<turn \d+>")  # in tracebacks
 
 
 class Repetition:
@@ -46,6 +52,22 @@ class Repetition:
             while end > period and self.text[end - 1] == self.text[end - 1 - period]:
                 end -= 1
             self.text, self.noticed = self.text[:end], True
+
+
+class Standing:
+    """Notices turns that are one like the other, which the next would be, too."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, str, str] | None = None
+        self._times = 0
+
+    def after(self, written: CodeWritten, ran: CodeRan) -> bool:
+        """Whether, with this one, the same has been written and shown a few times in a row."""
+        turn = (written.reasoning, written.code, _NUMBERED.sub("", ran.observation))
+        self._times = self._times + 1 if turn == self._last else 1
+        self._last = turn
+        # Code that prints nothing may have come further all the same.
+        return self._times == _STANDING and ran.observation != NOTHING
 
 
 def _period(text: str) -> int | None:

@@ -22,7 +22,7 @@ from programs.tree import Tree
 # Weak models copy what stands here, so no code does.
 _NO_CODE = "There is no code in this. Begin with ```python, and call SUBMIT when you know the answer."
 _CUT = "Your reply was cut off: write less in one turn."
-_NOTHING = "(Nothing was printed. Use print to see something.)"
+NOTHING = "(Nothing was printed. Use print to see something.)"
 _LIMITS = ("TimeLimit", "EnvironmentLost")
 _RESTARTED = "The environment was started again: `context` is there, what earlier turns defined is gone."
 
@@ -169,4 +169,4 @@ def _observed(turn: Turn, wrong: str | None) -> str:
             parts.append(f"{error.name}: {error.message}")
     if wrong:
         parts.append(f"SUBMIT's answer does not fit: {wrong}")
-    return "\n".join(part for part in parts if part) or _NOTHING
+    return "\n".join(part for part in parts if part) or NOTHING

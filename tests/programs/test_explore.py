@@ -246,6 +246,23 @@ async def test_a_conclusion_that_goes_round_in_circles_is_cut_off_too(bench: Ben
     assert (done.text, done.reason) == ("I found for the special magic number", "budget_iterations")
 
 
+@pytest.mark.parametrize("again", [Reply(["It is 4711."]), "print(answer)"])
+async def test_turns_that_are_one_like_the_other_end_the_exploration(bench: Bench, again: str | Reply) -> None:
+    bench.root.script = writes("found = 1", again)
+    done = await bench.ask(max_iterations=20)
+    assert (done.text, done.reason) == (BEST, "no_progress")
+    assert len(bench.of(CodeWritten)) == 1 + 4
+    calls = len(bench.root.calls)
+    again_done = await bench.ask(max_iterations=20, recorded=bench.trajectory)
+    assert (again_done.text, again_done.reason) == (BEST, "no_progress")
+    assert len(bench.root.calls) == calls, "a run that is taken up again ends in the same place"
+
+
+async def test_code_that_prints_nothing_may_come_further_each_time(bench: Bench) -> None:
+    bench.root.script = writes("n = 0", *["n += 1"] * 5, "SUBMIT(n)")
+    assert (await bench.ask(max_iterations=20)).text == "5"
+
+
 async def test_several_blocks_are_run_in_order_in_one_turn(bench: Bench) -> None:
     bench.root.script = writes(Reply([f"First\n{code('x = 1')}\nthen\n{code('SUBMIT(x + 1)')}\nSo it is 2."]))
     assert (await bench.ask()).text == "2"
@@ -745,14 +762,17 @@ async def test_the_last_turn_concludes_from_what_was_printed(bench: Bench) -> No
     assert concluded.usage == Usage(prompt=30, completion=3)
 
 
+AGAIN = "turns = [*globals().get('turns', []), 1]\nprint('again', len(turns))"
+
+
 @pytest.mark.parametrize(
     ("limits", "endless", "reason"),
     [
-        (BudgetSettings(iterations=3), "print('again')", "budget_iterations"),
-        (BudgetSettings(model_calls=5), "print('again')", "budget_model_calls"),
-        (BudgetSettings(model_calls=5), "print(llm_query('?'))", "budget_model_calls"),
-        (BudgetSettings(tokens=350), "print('again')", "budget_tokens"),
-        (BudgetSettings(tokens=350), "print(llm_query('?'))", "budget_tokens"),
+        (BudgetSettings(iterations=3), AGAIN, "budget_iterations"),
+        (BudgetSettings(model_calls=5), AGAIN, "budget_model_calls"),
+        (BudgetSettings(model_calls=5), f"{AGAIN}\nprint(llm_query('?'))", "budget_model_calls"),
+        (BudgetSettings(tokens=350), AGAIN, "budget_tokens"),
+        (BudgetSettings(tokens=350), f"{AGAIN}\nprint(llm_query('?'))", "budget_tokens"),
         (BudgetSettings(seconds=0.7), "import time\ntime.sleep(0.2)", "budget_seconds"),
         (BudgetSettings(iterations=5), "print(rlm_query('child', 'text'))", "budget_iterations"),
     ],
@@ -760,7 +780,7 @@ async def test_the_last_turn_concludes_from_what_was_printed(bench: Bench) -> No
 async def test_each_part_of_the_budget_ends_in_a_conclusion(
     bench: Bench, limits: BudgetSettings, endless: str, reason: str
 ) -> None:
-    bench.root.script = writes(endless, child=["print('below')"])
+    bench.root.script = writes(endless, child=[AGAIN])
     done = await bench.ask(budget=limits)
     assert (done.outcome, done.text, done.reason) == ("completed", BEST, reason)
     assert [concluding(call.body) for call in bench.root.calls[-2:]] == [False, True]
@@ -919,7 +939,7 @@ async def test_long_tracebacks_do_not_fill_the_window(bench: Bench) -> None:
         "def f(n):\n    if n: g(n - 1)\n    raise ValueError('字' * 1500 + 'the end')\n"
         "def g(n):\n    f(n)\nprint('字' * 4000)\nf(9)"
     )
-    bench.root.script = holding(WINDOW * 3 // 4, by_call(*[raising] * 8, "SUBMIT('done')"))
+    bench.root.script = holding(WINDOW * 3 // 4, by_call(*[f"{raising}  # {n}" for n in range(8)], "SUBMIT('done')"))
     assert (await bench.ask(max_iterations=30)).text == "done"
     assert len(bench.root.calls) == 9, "none was refused"
     assert "字the end\n\nBudget left" in said(bench.root.calls[-1].body)[-1]
