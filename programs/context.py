@@ -57,33 +57,49 @@ def view(session: Session, window: int) -> View:
     asks = next((index for index in reversed(range(len(messages))) if messages[index].role == "user"), -1)
     asked = messages[asks].content if asks >= 0 else ""
     question, left = parted(asked) if session.context is None else (asked, "")
-    described = asks if len(messages) == body + 1 else -1  # `describe` tells the ends of what is all there is
-    short = []
-    texts = {asks: left}  # without the questions that they end or begin with
-    for index, message in enumerate(messages):
-        room = window * _SYSTEM_SHARE / body if index < body else window * _MESSAGE_SHARE
-        brief = _shortened(message, room, _held(session, asks=index == asks))
-        if session.context is None and brief is not message and message.role == "user":
-            brief, texts[index] = _asking(message, brief, ends=index != described)
-        short.append(brief)
+    short, texts = _briefly(session, window, body, asks, (question, left))
     kept = [*range(body), *range(body + _recent(short[body:], window * _RECENT_SHARE), len(messages))]
     shown = tuple(short[index] for index in kept)
     if session.context is not None:
         return View(shown, question, session.context)
     whole = {index for index in kept if short[index] is messages[index]}
-    hidden = set(range(len(messages))).difference(kept, {asks})
     # Where all of it is shown, code can still work on it.
     rest = [index for index in range(len(messages)) if index not in whole] or range(body, len(messages))
+    without = {index: texts[index] for index in texts.keys() & {*kept}} | {asks: left}
     context = [
-        {
-            "role": messages[index].role,
-            "content": texts[index] if index in texts and index not in hidden else words_of(messages[index]),
-        }
+        {"role": messages[index].role, "content": without[index] if index in without else words_of(messages[index])}
         for index in rest
     ]
     # A text that somebody has put into one message is that text.
     alone = len(context) == 1 and context[0]["role"] == "user"
     return View(shown, question, context[0]["content"] if alone else context)
+
+
+def _briefly(
+    session: Session, window: int, body: int, asks: int, asked: tuple[str, str]
+) -> tuple[list[Message], dict[int, str]]:
+    """Each message as it is shown, if it is; and by their indices the texts of which only the question is.
+
+    Args:
+        session: whose messages they are.
+        window: of the root LM.
+        body: the index of the first message after the system's words.
+        asks: the index of the last message of the user's.
+        asked: its question, and the rest of it.
+    """
+    messages = session.transcript.messages
+    described = asks if len(messages) == body + 1 else -1  # `describe` tells the ends of what is all there is
+    short: list[Message] = []
+    texts: dict[int, str] = {}
+    for index, message in enumerate(messages):
+        room = window * _SYSTEM_SHARE / body if index < body else window * _MESSAGE_SHARE
+        brief = _shortened(message, room, _held(session, asks=index == asks))
+        if session.context is None and brief is not message and message.role == "user":
+            question, text = asked if index == asks else parted(message.content)
+            if text != message.content:
+                brief, texts[index] = _asking(message, question, text, ends=index != described), text
+        short.append(brief)
+    return short, texts
 
 
 def _recent(messages: list[Message], room: float) -> int:
@@ -139,16 +155,13 @@ def _held(session: Session, *, asks: bool) -> str:
     return "; `question` has all of it" if asks else ""
 
 
-def _asking(message: Message, brief: Message, *, ends: bool) -> tuple[Message, str]:
-    """The message as its question, after the ends of its text if they are to be shown, and that text.
+def _asking(message: Message, question: str, text: str, *, ends: bool) -> Message:
+    """The message as its question, after the ends of its text if they are to be shown.
 
-    More of the text would stand between a weak model and the question. Without a question it is `brief`.
+    More of the text would stand between a weak model and the question.
     """
-    question, left = parted(message.content)
-    if left == message.content:
-        return brief, left
-    text = f"A long text; `context` has all of it. {_ends(left, left)}\n\n" if ends else ""
-    return message.model_copy(update={"content": f"{text}{question}"}), left
+    told = f"A long text; `context` has all of it. {_ends(text, text)}\n\n" if ends else ""
+    return message.model_copy(update={"content": f"{told}{question}"})
 
 
 def _shortened(message: Message, room: float, held: str) -> Message:
