@@ -17,9 +17,9 @@ from tests.requests import Answered, received
 from tests.support import MODEL, ServerProcess, eventually
 
 BODY = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "Hello?"}], "stream": True}).encode()
-HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 ASK = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
-LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @contextmanager
@@ -58,12 +58,12 @@ def error_of(answer: Answered) -> tuple[int, str]:
         b"\r\n\r\n\r\nHELLO\r\n\r\n",
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\x00" * 100,
-        b"GET /health/live HTTP/1.1\r\nHost: x\r\nBad Name: x\r\n\r\n",
-        b"GET /health/live HTTP/1.1\r\nHost: x\r\nName: a\x00b\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nBad Name: x\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nName: a\x00b\r\n\r\n",
         HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
         HEAD + b"Content-Length: -5\r\n\r\n",
@@ -92,7 +92,7 @@ def test_http_1_0_is_answered_and_closed(server: ServerProcess) -> None:
 
 def test_pipelined_requests_are_answered_in_their_order(server: ServerProcess, backend: ScriptedBackend) -> None:
     with connected(server) as connection:
-        connection.sendall(ASK + LIVE + b"GET /v1/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        connection.sendall(ASK + LIVE + b"GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         whole = b"".join(iter(lambda: connection.recv(65536), b""))
     assert re.findall(rb"HTTP/1.1 (\d+)", whole) == [b"200", b"200", b"404"]
     assert whole.index(b"[DONE]") < whole.index(b'{"status":"ok"}') < whole.index(b"/v1/nothing")
