@@ -70,8 +70,8 @@ def see_that_it_is_asked_here(settings: Settings, headers: Headers) -> None:
     local = not settings.auth.enabled and is_loopback(settings.server.host)
     if local and not names_this_machine(headers.get("host", "")):
         raise Forbidden(
-            "Authentication is off, so this server is for this machine alone: ask for it at localhost or 127.0.0.1, or"
-            " set auth.enabled and use a key."
+            "The header Host of the request names no address of this machine, which this server is for alone while"
+            " authentication is off: ask for it at localhost or 127.0.0.1, or set auth.enabled and use a key."
         )
 
 

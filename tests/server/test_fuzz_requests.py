@@ -25,7 +25,7 @@ SEED = os.environ.get("FUZZ_SEED") or secrets.token_hex(4)
 """`FUZZ_SEED=... pytest` repeats a run, and its number a case."""
 
 PATIENCE = 30.0  # seconds; most are answered in milliseconds
-REFUSALS = {400, 404, 405, 408, 413, 415, 431}
+REFUSALS = {400, 403, 404, 405, 408, 413, 415, 431}
 # An error that names no field speaks of all that was sent.
 WHOLE = ("body", "request", "HTTP", "JSON", "/", "Method", "surrogate")
 
