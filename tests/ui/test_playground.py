@@ -222,7 +222,7 @@ def test_what_was_asked_can_be_asked_by_the_commands_that_are_shown(
 ) -> None:
     if shutil.which("curl") is None or (attached and shutil.which("jq") is None):
         pytest.skip("curl or jq is not installed: apt-get install curl jq")
-    backend.script = in_turn(Reply(["```python\nSUBMIT(question + '|' + context[0]['content'][-17:])\n```"]))
+    backend.script = in_turn(Reply(["```python\nSUBMIT(question + '|' + context[-17:])\n```"]))
     if not attached:
         backend.script = lambda body: Reply([body["messages"][-1]["content"]])
     page = opens(f"{explorer.address}/ui/playground")
