@@ -24,7 +24,7 @@ BOOK = "\n".join(f"Chapter {n}. {'The keeper counted the ships and wrote them do
 LIES = "In which chapters does the keeper of the lighthouse lie?"
 READ = """I ask about every chapter, all at once.
 ```python
-chapters = [line for line in context[0]["content"].splitlines() if line.startswith("Chapter ")]
+chapters = [line for line in context.splitlines() if line.startswith("Chapter ")]
 asked = [f"Does the keeper lie here? Begin with yes or no.\\n{chapter}" for chapter in chapters]
 said = llm_query_batched(asked)
 lies = [number for number, reply in enumerate(said, 1) if reply.startswith("Yes")]
