@@ -54,8 +54,7 @@ def view(session: Session, window: int) -> View:
     """What is shown of `session` to a root LM whose window holds `window` tokens."""
     messages = session.transcript.messages
     body = next((index for index, message in enumerate(messages) if message.role not in _LEADING), len(messages))
-    asks = next((index for index in reversed(range(len(messages))) if messages[index].role == "user"), -1)
-    asked = messages[asks].content if asks >= 0 else ""
+    asks, asked = session.transcript.asks, session.transcript.asked
     question, left = parted(asked) if session.context is None else (asked, "")
     short, texts = _briefly(session, window, body, asks, (question, left))
     kept = [*range(body), *range(body + _recent(short[body:], window * _RECENT_SHARE), len(messages))]

@@ -70,5 +70,4 @@ def insisted(answer: Answer, session: Session) -> Answer:
     """The answer. Where a call is insisted on and none is wanted in it, its text is taken for the intent."""
     if session.tools.choice != "required" or answer.intents:
         return answer
-    asked = next((said.content for said in reversed(session.transcript.messages) if said.role == "user"), "")
-    return replace(answer, text="", intents=(ToolIntent(text=answer.text or asked),))
+    return replace(answer, text="", intents=(ToolIntent(text=answer.text or session.transcript.asked),))

@@ -34,8 +34,8 @@ class RunDone:
         text: all the text the user was given.
         usage: the sum over the run.
         reason: for `incomplete` and `failed`, why: `max_output_tokens`, `content_filter`, the part of the budget that
-            was spent (`budget_...`) or an error's code. For `completed`, the part of the budget that ended the
-            exploration early: the text is then the best answer so far.
+            was spent (`budget_...`) or an error's code. For `completed`, what ended the exploration early, a part of
+            the budget or `no_progress`: the text is then the best answer so far.
         message: for `failed`, the sentence that explains it.
         at: when, in seconds since the epoch.
         calls: those of the client's tools that the last step made: the run goes on when their results are sent.

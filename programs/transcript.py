@@ -163,6 +163,16 @@ class Transcript(Frozen):
         return type(self)(messages=self.messages + messages)
 
     @cached_property
+    def asks(self) -> int:
+        """The index of what the user said last; -1 where no user has spoken."""
+        return next((index for index in reversed(range(len(self))) if self.messages[index].role == "user"), -1)
+
+    @property
+    def asked(self) -> str:
+        """What the user said last; empty where no user has spoken."""
+        return self.messages[self.asks].content if self.asks >= 0 else ""
+
+    @cached_property
     def prefixes(self) -> tuple[bytes, ...]:
         """For each message the digest (16 bytes) of the transcript up to and with it.
 

@@ -49,7 +49,7 @@ async def _at_once() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a session answers. `reason` is the part of the budget that ended it early, if one did."""
+    """What a session answers. `reason` is what ended it early, if something did: see `RunDone`."""
 
     text: str
     reason: str | None = None

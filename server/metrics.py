@@ -37,7 +37,6 @@ router = APIRouter()
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "other"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-_BUDGET = "budget_"
 
 
 class Metrics:
@@ -67,7 +66,7 @@ class Metrics:
         self._run = seconds("run_duration", "From a run's beginning to its end.", "outcome")
         self._first_token = seconds("run_first_token", "From a run's beginning to the first text of its answer.")
         self._in_flight = gauge("runs_in_flight", "Runs that have not ended, or wait to begin.")
-        self._stops = counter("budget_stops", "Runs that a part of their budget has ended.", "part")
+        self._early = counter("early_ends", "Runs that answered, but had to end early.", "reason")
         self._calls = counter("model_calls", "Calls of models.", "role", "model", "outcome")
         self._call = seconds("model_call_duration", "Of one call of a model.", "role", "model")
         self._tokens = counter("tokens", "Of prompts, of replies, and of prompts, cached.", "role", "model", "kind")
@@ -157,8 +156,8 @@ class Metrics:
         self._in_flight.dec()
         self._runs.labels(done.outcome).inc()
         self._run.labels(done.outcome).observe(took)
-        if done.reason is not None and done.reason.startswith(_BUDGET):
-            self._stops.labels(done.reason.removeprefix(_BUDGET)).inc()
+        if done.reason is not None and done.outcome in ("completed", "incomplete"):
+            self._early.labels(done.reason).inc()
 
     def first_token(self, took: float) -> None:
         """Count the first text of a run."""

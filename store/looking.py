@@ -122,7 +122,7 @@ class Stretch:
     Attributes:
         at: when it begins.
         runs: how many ended in it, by outcome.
-        stops: runs that a part of the budget has ended, by the part.
+        early: runs that answered, but had to end early, by the reason: a part of the budget, or another.
         errors: runs that have failed, by the error's code.
         median: seconds that half of its runs have taken at most; None where there was none.
         slow: seconds that nineteen of twenty have taken at most.
@@ -131,7 +131,7 @@ class Stretch:
 
     at: float
     runs: dict[str, int]
-    stops: dict[str, int]
+    early: dict[str, int]
     errors: dict[str, int]
     median: float | None
     slow: float | None

@@ -13,8 +13,6 @@ from store.looking import Spent, Stretch
 from store.postgres import Postgres
 from store.tables import SPENT, spent, usage
 
-_BUDGET = "budget_"  # how a reason begins that is a part of the budget
-
 
 def overview(db: Database, tenant: str | None, since: float, until: float, stretches: int) -> list[Stretch]:
     """Divide a time into equal stretches, and tell of each.
@@ -38,16 +36,14 @@ def overview(db: Database, tenant: str | None, since: float, until: float, stret
         return number.alias("stretch"), [*within, *([table.tenant == tenant] if tenant is not None else [])]
 
     runs: list[dict[str, int]] = [defaultdict(int) for _ in range(stretches)]
-    stops: list[dict[str, int]] = [defaultdict(int) for _ in range(stretches)]
+    early: list[dict[str, int]] = [defaultdict(int) for _ in range(stretches)]
     errors: list[dict[str, int]] = [defaultdict(int) for _ in range(stretches)]
     at, where = of(usage)
     counted = usage.select(at, usage.outcome, usage.reason, fn.COUNT(usage.run)).where(*where)
     for stretch, outcome, reason, count in _found(db, counted.group_by(pw.SQL("1"), usage.outcome, usage.reason)):
         runs[stretch][outcome] += count
-        if reason is not None and reason.startswith(_BUDGET):
-            stops[stretch][reason.removeprefix(_BUDGET)] += count
-        elif outcome == "failed" and reason is not None:
-            errors[stretch][reason] += count
+        if reason is not None:
+            (errors if outcome == "failed" else early)[stretch][reason] += count
 
     models: list[list[Spent]] = [[] for _ in range(stretches)]
     at, where = of(spent)
@@ -61,7 +57,7 @@ def overview(db: Database, tenant: str | None, since: float, until: float, stret
         Stretch(
             at=since + number * width,
             runs=dict(runs[number]),
-            stops=dict(stops[number]),
+            early=dict(early[number]),
             errors=dict(errors[number]),
             median=took.get((number, False)),
             slow=took.get((number, True)),

@@ -20,7 +20,7 @@ def title(said: str) -> str:
 
 def question(transcript: Transcript) -> str:
     """What the user asked last, as a title; empty where no user has spoken."""
-    return title(next((said.content for said in reversed(transcript.messages) if said.role == "user"), ""))
+    return title(transcript.asked)
 
 
 def sought(*names: str | None) -> str:

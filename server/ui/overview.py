@@ -97,7 +97,7 @@ def totals(stretches: Sequence[Stretch]) -> list[tuple[str, str]]:
         ("Runs", number(count)),
         ("Completed", share(runs.get("completed", 0), count)),
         ("Failed", number(runs.get("failed", 0))),
-        ("Stopped by the budget", number(sum(_sum(stretches, lambda stretch: stretch.stops).values()))),
+        ("Ended early", number(sum(_sum(stretches, lambda stretch: stretch.early).values()))),
         ("Calls of models", number(sum(one.calls for one in spent))),
         ("Tokens read", number(read)),
         ("of them cached", share(cached, read)),
@@ -173,7 +173,7 @@ def charts_of(stretches: Sequence[Stretch], span: Span) -> dict[str, list[Chart]
             lines("Latency", "Seconds from the beginning of a run to its end", axis, latency, _time),
             bars("Tokens", "Tokens of prompts and replies", axis, tokens, _short),
             lines("Cache share", "Part of the tokens read that was cached", axis, cache, _percent, most=1.0),
-            bars("Budget stops", "Runs that a part of the budget has ended", axis, named(lambda s: s.stops), _short),
+            bars("Early ends", "Runs that were cut, or gave their best so far", axis, named(lambda s: s.early), _short),
             bars("Errors", "Runs that failed, by the code of the error", axis, named(lambda s: s.errors), _short),
         ],
         "Models, by role": [

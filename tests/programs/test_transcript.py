@@ -73,3 +73,17 @@ def test_usage_adds_up() -> None:
 
 def test_tokens_are_estimated_from_bytes() -> None:
     assert [estimate_tokens(text) for text in ("", "abcd", "abcde", "ééé")] == [0, 1, 2, 2]
+
+
+def test_what_was_asked_is_what_the_user_said_last() -> None:
+    transcript = Transcript(
+        messages=(Message(role="user", content="First?"), Message(role="assistant", content="Yes."))
+    )
+    assert (transcript.asks, transcript.asked) == (0, "First?")
+    further = transcript.append(Message(role="user", content="Second?"), Message(role="assistant", content="No."))
+    assert (further.asks, further.asked) == (2, "Second?")
+
+
+def test_where_no_user_has_spoken_nothing_was_asked() -> None:
+    transcript = Transcript(messages=(Message(role="system", content="Be kind."),))
+    assert (transcript.asks, transcript.asked) == (-1, "")

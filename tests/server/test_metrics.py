@@ -57,16 +57,17 @@ def test_a_tool_that_there_is_not_is_counted_as_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "reason", "stopped"),
+    ("outcome", "reason", "early"),
     [
-        ("incomplete", "budget_tokens", {"tokens"}),
-        ("completed", "budget_iterations", {"iterations"}),  # the best answer so far
-        ("incomplete", "max_output_tokens", set()),
+        ("incomplete", "budget_tokens", {"budget_tokens"}),
+        ("completed", "no_progress", {"no_progress"}),  # the best answer so far
+        ("incomplete", "max_output_tokens", {"max_output_tokens"}),
+        ("completed", None, set()),
         ("failed", "backend_timeout", set()),
         ("cancelled", None, set()),
     ],
 )
-def test_a_run_ends_in_one_way_and_its_budget_by_one_part(outcome: Any, reason: str | None, stopped: set[str]) -> None:
+def test_a_run_ends_in_one_way_and_early_for_one_reason(outcome: Any, reason: str | None, early: set[str]) -> None:
     metrics = Metrics()
     run = metrics.run()
     assert counted(metrics)["rants_runs_in_flight",] == 1
@@ -74,7 +75,7 @@ def test_a_run_ends_in_one_way_and_its_budget_by_one_part(outcome: Any, reason: 
     found = counted(metrics)
     assert found["rants_runs_in_flight",] == 0
     assert found["rants_runs_total", outcome] == 1
-    assert {labels[0] for name, *labels in found if name == "rants_budget_stops_total"} == stopped
+    assert {labels[0] for name, *labels in found if name == "rants_early_ends_total"} == early
 
 
 def test_environments_that_start_fail_and_are_lost_are_counted() -> None:

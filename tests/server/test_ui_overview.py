@@ -27,7 +27,7 @@ AXIS = Axis(["one", "two", "three", "four"], {0: "one", 2: "three"})
 
 
 def stretch(at: float, **more: Any) -> Stretch:
-    nothing: dict[str, Any] = {"runs": {}, "stops": {}, "errors": {}, "median": None, "slow": None, "models": ()}
+    nothing: dict[str, Any] = {"runs": {}, "early": {}, "errors": {}, "median": None, "slow": None, "models": ()}
     return Stretch(at=at, **(nothing | more))
 
 
@@ -99,7 +99,7 @@ def test_what_stretches_have_is_added_and_drawn() -> None:
         stretch(
             0,
             runs={"completed": 3, "failed": 1},
-            stops={"seconds": 1},
+            early={"budget_seconds": 1},
             errors={"rate_limit_exceeded": 1},
             median=1.5,
             slow=4.0,
@@ -115,7 +115,7 @@ def test_what_stretches_have_is_added_and_drawn() -> None:
         "Runs": "5",
         "Completed": "80 %",
         "Failed": "1",
-        "Stopped by the budget": "1",
+        "Ended early": "1",
         "Calls of models": "6",
         "Tokens read": "2,010",
         "of them cached": "13 %",
@@ -131,7 +131,7 @@ def test_what_stretches_have_is_added_and_drawn() -> None:
     assert rows["Latency"] == [["1.5 s", "4.0 s"], [NOTHING, NOTHING]]
     assert rows["Tokens"] == [["250", "750", "50"], ["5", "1k", "10"]]
     assert rows["Cache share"] == [["25 %"], ["0 %"]]
-    assert rows["Budget stops"] == [["1"], ["0"]]
+    assert rows["Early ends"] == [["1"], ["0"]]
     assert rows["Errors"] == [["1"], ["0"]]
     assert rows["Calls"] == [["4", NOTHING], ["1", "1"]]
     assert rows["Failed calls"] == [["1", NOTHING], ["0", "0"]]

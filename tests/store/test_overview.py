@@ -33,7 +33,7 @@ async def test_every_stretch_is_told_also_where_nothing_happened(store: Store) -
     assert everybodys[0].runs == {"completed": 1, "cancelled": 1}
 
 
-async def test_stops_and_errors_are_told_apart(store: Store) -> None:
+async def test_early_ends_and_errors_are_told_apart(store: Store) -> None:
     await spend(
         store,
         ended(1.0, 1.0, "failed", "backend_timeout"),
@@ -45,7 +45,7 @@ async def test_stops_and_errors_are_told_apart(store: Store) -> None:
     (all_of_it,) = await store.overview("ada", 0.0, 2.0, 1)
     assert all_of_it.runs == {"failed": 2, "incomplete": 2, "completed": 1}
     assert all_of_it.errors == {"backend_timeout": 2}
-    assert all_of_it.stops == {"tokens": 2}
+    assert all_of_it.early == {"budget_tokens": 2, "max_output_tokens": 1}
 
 
 async def test_half_of_the_runs_and_nineteen_of_twenty_take_at_most_so_long(store: Store) -> None:
