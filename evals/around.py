@@ -54,12 +54,14 @@ class Around(AsyncEngine):
 def events_of(response: Response) -> Iterator[StreamEvent]:
     """A reply that is there, as a stream: each part is one delta."""
     yield StreamStartEvent(id=response.id, model=response.model)
+    logprobs = response.logprobs or ()
     for index, part in enumerate(response.message.parts):
         match part:
             case ThinkingPart(text=text):
                 yield StreamDeltaEvent(delta=ThinkingDelta(text=text))
             case TextPart(text=text):
-                yield StreamDeltaEvent(delta=TextDelta(text=text))
+                yield StreamDeltaEvent(delta=TextDelta(text=text, logprobs=logprobs))
+                logprobs = ()
             case ToolCallPart():
                 written = arguments(part)
                 yield StreamDeltaEvent(delta=ToolCallDelta(input=written, part_index=index, id=part.id, name=part.name))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
-from dspy.lm15 import Message, Response, TextPart, ThinkingPart, ToolCallPart, Usage
+from dspy.lm15 import Message, Response, TextPart, ThinkingPart, TokenLogprob, ToolCallPart, TopLogprob, Usage
 
 from programs.backends.calls import tool_call
 
@@ -27,6 +28,7 @@ def written(response: Response) -> str:
             "calls": [(part.id, part.name, arguments(part)) for part in parts if isinstance(part, ToolCallPart)],
             "finish_reason": response.finish_reason,
             "usage": {name: tokens for name, tokens in asdict(response.usage).items() if tokens is not None},
+            "logprobs": [asdict(token) for token in response.logprobs or ()],
         }
     )
 
@@ -45,4 +47,14 @@ def read(text: str) -> Response:
         message=Message(role="assistant", parts=parts),
         finish_reason=kept["finish_reason"],
         usage=Usage(**kept["usage"]),
+        logprobs=tuple(map(_token, kept["logprobs"])) or None,
     )
+
+
+def _token(kept: dict[str, Any]) -> TokenLogprob:
+    top = tuple(TopLogprob(**_whole(other)) for other in kept["top"])
+    return TokenLogprob(**_whole({**kept, "top": top}))
+
+
+def _whole(kept: dict[str, Any]) -> dict[str, Any]:
+    return {**kept, "bytes": None if kept["bytes"] is None else tuple(kept["bytes"])}

@@ -38,6 +38,7 @@ class Reply:
 
     Attributes:
         pieces: the text, cut as it is streamed.
+        top: the logarithms of the probabilities of first tokens, sent with the first piece to who asks for them.
         reasoning: what is streamed before it as `reasoning_content`.
         finish_reason: why the text ends; None leaves it out.
         usage: the usage object, sent to who asks for it; None sends none. See `usage`.
@@ -56,6 +57,7 @@ class Reply:
     """
 
     pieces: Sequence[str] = field(default=(), kw_only=False)
+    top: Mapping[str, float] = field(default_factory=dict)
     reasoning: Sequence[str] = ()
     finish_reason: str | None = "stop"
     usage: Mapping[str, Any] | None = None
@@ -270,7 +272,7 @@ class _Connection(asyncio.Protocol):
             await self._stream(reply, body)
         else:
             message = {"role": "assistant", "content": "".join(reply.pieces)}
-            choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
+            choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason, **_scores(reply, body)}
             answer = {**_base(body, "chat.completion"), "choices": [choice]}
             if reply.usage is not None:
                 answer["usage"] = reply.usage
@@ -283,8 +285,8 @@ class _Connection(asyncio.Protocol):
             payload = f"data: {data}\n\n".encode(errors="backslashreplace")
             await self._send(b"%x\r\n%b\r\n" % (len(payload), payload), reply.bytes_per_write)
 
-        async def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> None:
-            choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        async def chunk(delta: dict[str, Any], finish_reason: str | None = None, **more: Any) -> None:
+            choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, **more}
             await event(_json({**base, "choices": [choice]}))
 
         headers = {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **reply.headers}
@@ -296,7 +298,7 @@ class _Connection(asyncio.Protocol):
             await asyncio.sleep(reply.delay)
             while position > 0 and reply.hold is not None and not reply.hold.is_set():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)  # another thread sets it
-            await chunk({"content": piece})
+            await chunk({"content": piece}, **(_scores(reply, body) if position == 0 else {}))
         match reply.fault:
             case "cut":
                 self._transport.close()
@@ -324,6 +326,13 @@ class _Connection(asyncio.Protocol):
             if start > 0:
                 await asyncio.sleep(_BETWEEN_WRITES)
             self._transport.write(data[start : start + step])
+
+
+def _scores(reply: Reply, body: dict[str, Any]) -> dict[str, Any]:
+    if not reply.top or not body.get("logprobs"):
+        return {}
+    top = [{"token": token, "logprob": logprob} for token, logprob in reply.top.items()][: body["top_logprobs"]]
+    return {"logprobs": {"content": [{"token": reply.pieces[0], "logprob": 0.0, "top_logprobs": top}]}}
 
 
 def _base(body: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class NativeAdapter(dspy.Adapter):  # type: ignore[misc]
         return "\n\n".join(part for part in system if part) or None, tuple(map(_message, turns))
 
     def read(self, signature: Any, reply: Response) -> dict[str, Any]:
-        """The fields of a reply: the signature's outputs; and `written`, `finish_reason`, `usage` and `model`."""
+        """The fields of a reply: the signature's outputs; `written`, `finish_reason`, `usage`, `model`; `logprobs`."""
         written = text_of(reply)
         return {
             **_FORMATS[tuple(signature.output_fields)].read(written),
@@ -86,6 +86,7 @@ class NativeAdapter(dspy.Adapter):  # type: ignore[misc]
             "finish_reason": reply.finish_reason,
             "usage": usage_of(reply),
             "model": reply.model,
+            "logprobs": reply.logprobs,
         }
 
 
@@ -200,7 +201,7 @@ _FORMATS = {
     ("reasoning", "code"): _Format(lambda said: write_code(said.get("reasoning") or "", said["code"]), _read_code),
     ("tool_calls",): _Format(_write_calls, _read_calls),
     ("parts",): _Format(lambda said: json.dumps({"parts": said["parts"]}, ensure_ascii=False), _read_parts),
-    ("label",): _Format(lambda said: json.dumps({"label": said["label"]}, ensure_ascii=False), _read_label),
+    ("label",): _Format(lambda said: said["label"], _read_label),
     ("answer",): _Format(lambda said: said["answer"], lambda reply: {"answer": without_thinking(reply).strip()}),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from programs.classify import Asked, Classify
+from programs.classify import Asked, Classify, Labelling
 from programs.environment import Context, HostFunction, HostFunctionFailed
 from programs.errors import BackendError, BudgetSpent, ContextTooLong, InvalidRequest
 from programs.formats import as_text
@@ -59,11 +59,15 @@ class HostCalls:
                 "classify(texts, labels, examples): texts and labels are lists of str, examples a list of (text, label)"
                 " whose labels are among labels"
             ) from error
-        return await _every(self._label(text, asked) for text in asked.texts)
-
-    async def _label(self, text: str, asked: Asked) -> str | None:
         try:
-            return await self._labels.of(text, asked, self._session.id, self.turn, self._tree)
+            labelling = await self._labels.begin(asked, self._session.id, self.turn, self._tree)
+        except _FAILURES as error:
+            raise HostFunctionFailed(str(error)) from error
+        return await _every(self._label(labelling, text) for text in asked.texts)
+
+    async def _label(self, labelling: Labelling, text: str) -> str | None:
+        try:
+            return await labelling.of(text)
         except _FAILURES as error:
             raise HostFunctionFailed(str(error)) from error
 

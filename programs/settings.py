@@ -14,8 +14,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_EMBEDDED_CAPABILITIES = ("json_schema", "logprobs")
 # A model this small wanders and repeats itself when it is left alone.
 _BUNDLED_PARAMETERS = {"temperature": 0.2, "max_tokens": 1024}
+
+Capability = Literal["json_schema", "vision", "logprobs"]
 
 
 class ModelSettings(Section):
@@ -28,7 +31,9 @@ class ModelSettings(Section):
             of any `*.gguf`; for `openai` the name the server knows, by default the first one it lists.
         base_url: for `openai`, up to and with `/v1`.
         api_key: for `openai`, sent as a Bearer token.
-        capabilities: what the backend can do beyond text: `json_schema` (constrained replies), `vision`.
+        capabilities: what the backend can do beyond text: `json_schema` (constrained replies), `vision`, `logprobs`
+            (the likeliest tokens, by which labels are chosen). For `embedded` the default is the first and the last,
+            for `openai` the first.
         context_window: tokens of prompt and reply together. For `embedded` the default is what the weights were
             trained on, at most 16384; for `openai` None means unknown.
         parameters: defaults for every call (`temperature`, `max_tokens`, ...); what a client sends wins. For
@@ -43,7 +48,7 @@ class ModelSettings(Section):
     model: str | None = None
     base_url: str | None = None
     api_key: SecretStr | None = None
-    capabilities: frozenset[Literal["json_schema", "vision"]] = frozenset({"json_schema"})
+    capabilities: frozenset[Capability] = frozenset({"json_schema"})
     context_window: int | None = Field(default=None, gt=0)
     parameters: dict[str, Any] = {}
     fallbacks: tuple[ModelSettings, ...] = ()
@@ -54,10 +59,13 @@ class ModelSettings(Section):
         if not isinstance(entry, dict):
             return entry
         provider = entry.get("provider") or ("openai" if entry.get("base_url") else "embedded")
-        if provider == "embedded" and not entry.get("model"):
-            parameters = {**_BUNDLED_PARAMETERS, **(entry.get("parameters") or {})}
-            return {**entry, "provider": provider, "model": "smollm2-135m", "parameters": parameters}
-        return {**entry, "provider": provider}
+        if provider != "embedded":
+            return {**entry, "provider": provider}
+        entry = {"capabilities": _EMBEDDED_CAPABILITIES, **entry, "provider": provider}
+        if entry.get("model"):
+            return entry
+        parameters = {**_BUNDLED_PARAMETERS, **(entry.get("parameters") or {})}
+        return {**entry, "model": "smollm2-135m", "parameters": parameters}
 
     @model_validator(mode="after")
     def _has_what_its_provider_needs(self) -> Self:

@@ -34,7 +34,6 @@ _UNKNOWN_ROOT_WINDOW = 32_768
 """Tokens that a model is taken to hold where nobody said how many. What is too much for DIRECT is explored instead; for
 a root LM that is shown too much there is no such way back, and it needs little."""
 
-_LABEL_TOKENS = 64  # that a label and the form around it take at most
 _IMAGE_TOKENS = 1500  # that an image and its question about take
 _CHILDREN_AT_ONCE = 32
 
@@ -197,32 +196,6 @@ class Tree:
                 pass  # some backends know less of JSON Schema than they say
         return await self.predict(role, predictor, tokens=tokens, config=config, **inputs)
 
-    async def classify(
-        self, session: str, turn: int, prompt: str, predictor: dspy.Predict, schema: dict[str, Any], **inputs: Any
-    ) -> str:
-        """The label that the sub-LM gives, asked by the code of a turn.
-
-        Args:
-            session: whose code it is.
-            turn: of the code.
-            prompt: what is asked, as the record tells it.
-            predictor: what is asked.
-            schema: of the reply.
-            inputs: of the predictor.
-
-        Raises:
-            BudgetSpent, BackendError, ContextTooLong: it was not asked, or failed.
-        """
-        config = {"temperature": 0.0, "max_tokens": _LABEL_TOKENS}
-
-        async def call() -> tuple[str, Usage]:
-            reply = await self.held(
-                "sub_lm", predictor, schema, tokens=estimate_tokens(prompt), config=config, **inputs
-            )
-            return reply.label, reply.usage
-
-        return await self._recorded_call(session, turn, prompt, call)
-
     async def _ask[T: _Reply](
         self,
         role: Role,
@@ -289,7 +262,7 @@ class Tree:
             reply = await self.predict("generator", predictor, tokens=tokens, config={}, messages=messages)
             return reply.text, reply.usage
 
-        return await self._recorded_call(session, 0, messages[-1]["content"], call)
+        return await self.recorded_call(session, 0, messages[-1]["content"], call)
 
     async def query(self, session: str, turn: int, prompt: str) -> str:
         """What the sub-LM answers to `prompt`, asked by the code of a turn: plain text in, plain text out.
@@ -311,7 +284,7 @@ class Tree:
             said = await self._ask("sub_lm", lm, ask, tokens=tokens, inputs={"prompt": prompt})
             return said.text, said.usage
 
-        return await self._recorded_call(session, turn, prompt, call)
+        return await self.recorded_call(session, turn, prompt, call)
 
     async def look(self, session: str, turn: int, prompt: str, predictor: dspy.Predict, message: LazyChat) -> str:
         """What the vision backend sees.
@@ -331,9 +304,9 @@ class Tree:
             reply = await self.predict("vision", predictor, tokens=_IMAGE_TOKENS, config={}, messages=[await message()])
             return reply.answer, reply.usage
 
-        return await self._recorded_call(session, turn, prompt, call, role="vision")
+        return await self.recorded_call(session, turn, prompt, call, role="vision")
 
-    async def _recorded_call(
+    async def recorded_call(
         self,
         session: str,
         turn: int,
@@ -341,7 +314,18 @@ class Tree:
         call: Callable[[], Awaitable[tuple[str, Usage]]],
         role: Role = "sub_lm",
     ) -> str:
-        """The recorded reply, or failure; else that of `call`, which is then told."""
+        """The recorded reply, or failure; else that of `call`, which is then told.
+
+        Args:
+            session: whose call it is.
+            turn: of the code that asks; 0 where none does.
+            prompt: what is asked, as the record tells it.
+            call: asks; gives the reply, and what it cost.
+            role: who is asked.
+
+        Raises:
+            BudgetSpent, BackendError, ContextTooLong: it was not asked, or failed.
+        """
         if (known := self.recorded.called(session, turn, prompt)) is not None:
             if known.reply is not None:
                 return known.reply

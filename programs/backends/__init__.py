@@ -23,7 +23,7 @@ from programs.backends.fallbacks import Fallbacks
 from programs.backends.guarded import Guarded
 from programs.backends.lm import BackendLM
 from programs.errors import ConfigurationError
-from programs.settings import ModelSettings, ModelsSettings, ResilienceSettings
+from programs.settings import Capability, ModelSettings, ModelsSettings, ResilienceSettings
 
 __all__ = ["ROLES", "AsyncEngine", "Backends", "Health", "Role", "calling", "listening", "run_sync", "translate"]
 
@@ -114,7 +114,7 @@ class Backends:
         entry: ModelSettings = getattr(self.settings, role) or self.settings.generator
         return str(entry.provider)
 
-    def can(self, role: Role, capability: Literal["json_schema", "vision"]) -> bool:
+    def can(self, role: Role, capability: Capability) -> bool:
         """Whether the model of `role` is configured as able to do that."""
         entry: ModelSettings = getattr(self.settings, role) or self.settings.generator
         return capability in entry.capabilities

@@ -25,9 +25,11 @@ from dspy.lm15 import (
     TextDelta,
     TextPart,
     ThinkingDelta,
+    TokenLogprob,
     ToolCallDelta,
     ToolCallPart,
     ToolResultPart,
+    TopLogprob,
     Usage,
 )
 
@@ -49,6 +51,8 @@ def chat_body(request: Request, defaults: dict[str, Any]) -> dict[str, Any]:
         "seed": config.seed,
         "frequency_penalty": config.frequency_penalty,
         "presence_penalty": config.presence_penalty,
+        "logprobs": None if config.logprobs is None else True,
+        "top_logprobs": config.logprobs,
         "response_format": _response_format(config.response_format),
         "tools": [_tool(tool) for tool in request.tools if isinstance(tool, FunctionTool)] or None,
         **(config.extensions or {}),
@@ -134,10 +138,15 @@ class ChunkReader:
 
     A server may send its usage in the last chunk, in a chunk of its own, or never; a reply is whole only when a
     finish reason was seen.
+
+    Args:
+        provider: what the backend is called in errors.
+        scored: whether log-probabilities were asked for; others are not looked at.
     """
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, *, scored: bool = False) -> None:
         self._provider = provider
+        self._scored = scored
         self._started = False
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
@@ -162,8 +171,10 @@ class ChunkReader:
             delta = choice.get("delta") or choice.get("message") or {}
             if thinking := delta.get("reasoning_content") or delta.get("reasoning"):
                 yield StreamDeltaEvent(delta=ThinkingDelta(text=thinking))
-            if text := delta.get("content"):
-                yield StreamDeltaEvent(delta=TextDelta(text=text))
+            text, scores = delta.get("content"), choice.get("logprobs") if self._scored else None
+            tokens = tuple(map(_read_token, (scores or {}).get("content") or ()))
+            if text or tokens:  # a token may be a part of a character
+                yield StreamDeltaEvent(delta=TextDelta(text=text or "", logprobs=tokens))
             for index, call in enumerate(delta.get("tool_calls") or ()):
                 function = call.get("function") or {}
                 yield StreamDeltaEvent(
@@ -188,6 +199,20 @@ class ChunkReader:
             raise StreamAssemblyError("the reply was cut off before it was finished", provider=self._provider)
         reason = _FINISH_REASONS.get(self._finish_reason, "stop")
         return StreamEndEvent(finish_reason=reason, usage=self._usage)
+
+
+def _read_token(token: dict[str, Any]) -> TokenLogprob:
+    top = tuple(TopLogprob(**_read_logprob(other)) for other in token.get("top_logprobs") or ())
+    return TokenLogprob(**_read_logprob(token), top=top)
+
+
+def _read_logprob(token: dict[str, Any]) -> dict[str, Any]:
+    said = token.get("bytes")
+    return {
+        "token": token.get("token"),
+        "logprob": token.get("logprob"),
+        "bytes": None if said is None else tuple(said),
+    }
 
 
 def _read_usage(usage: dict[str, Any]) -> Usage:

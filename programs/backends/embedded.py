@@ -88,7 +88,7 @@ class EmbeddedEngine(AsyncEngine):
 
         # Progress reports make llama.cpp call back, and so notice a cancellation, also while it reads the prompt.
         body = {**chat_body(request, self._defaults), "return_progress": True}
-        reader = ChunkReader(self._name)
+        reader = ChunkReader(self._name, scored=request.config.logprobs is not None)
         done = loop.run_in_executor(self._pool, call)
         try:
             while (chunk := await chunks.get()) is not None:

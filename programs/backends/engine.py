@@ -29,6 +29,7 @@ from dspy.lm15 import (
     TextPart,
     ThinkingDelta,
     ThinkingPart,
+    TokenLogprob,
     ToolCallDelta,
     Usage,
 )
@@ -116,14 +117,16 @@ class AsyncEngine(ABC):
         """The whole reply. What is cancelled here is cancelled at the backend."""
         text: list[str] = []
         thinking: list[str] = []
+        logprobs: list[TokenLogprob] = []
         calls = Calls()
         start, end = StreamStartEvent(), StreamEndEvent(finish_reason="stop")
         async with aclosing(self.stream(request)) as events:
             async for event in events:
                 enough = told(event)
                 match event:
-                    case StreamDeltaEvent(delta=TextDelta(text=piece)):
+                    case StreamDeltaEvent(delta=TextDelta(text=piece, logprobs=tokens)):
                         text.append(piece)
+                        logprobs += tokens
                     case StreamDeltaEvent(delta=ThinkingDelta(text=piece)):
                         thinking.append(piece)
                     case StreamDeltaEvent(delta=ToolCallDelta() as piece):
@@ -141,6 +144,7 @@ class AsyncEngine(ABC):
             message=Message(role="assistant", parts=(*parts, TextPart(text="".join(text)), *calls.parts())),
             finish_reason=end.finish_reason or "stop",
             usage=end.usage or Usage(),
+            logprobs=tuple(logprobs) or None,
         )
 
     @abstractmethod

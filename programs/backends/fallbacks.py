@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from dspy.lm15 import (
     ContextLengthError,
@@ -57,7 +58,7 @@ class Fallbacks(AsyncEngine):
         for backend in tries:
             held: list[StreamEvent] | None = []
             try:
-                async with aclosing(backend.stream(request)) as events:
+                async with aclosing(backend.stream(_for(backend, request))) as events:
                     async for event in events:
                         if held is None:
                             yield event
@@ -81,7 +82,7 @@ class Fallbacks(AsyncEngine):
         tries = _Tries(self.backends, request)
         for backend in tries:
             try:
-                return await backend.complete(request)
+                return await backend.complete(_for(backend, request))
             except LM15Error as error:
                 tries.failed(error)
         raise tries.failure()
@@ -143,6 +144,13 @@ def _is_given(event: StreamEvent) -> bool:
     if isinstance(event, StreamDeltaEvent):
         return not isinstance(event.delta, ThinkingDelta)
     return isinstance(event, StreamEndEvent)
+
+
+def _for(backend: Guarded, request: Request) -> Request:
+    """The request as this backend can answer it. Who asks how likely tokens are can do without."""
+    if request.config.logprobs is None or "logprobs" in backend.entry.capabilities:
+        return request
+    return replace(request, config=replace(request.config, logprobs=None))
 
 
 def _unfit(backend: Guarded, request: Request, first: Collection[str]) -> LM15Error | None:

@@ -82,7 +82,7 @@ class OpenAIEngine(AsyncEngine):
             body = {**chat_body(request, self._defaults), "model": await self._model_name()}
             if "//api.openai.com/" in self._base_url and "max_tokens" in body:
                 body["max_completion_tokens"] = body.pop("max_tokens")
-            reader = ChunkReader(self._name)
+            reader = ChunkReader(self._name, scored=request.config.logprobs is not None)
             response = await self._open(json.dumps(body, ensure_ascii=False).encode())
             try:
                 async with aclosing(self._chunks(response)) as chunks:

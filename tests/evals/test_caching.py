@@ -16,6 +16,7 @@ from typing import Any
 import dspy
 import pytest
 from dspy.lm15 import (
+    Config,
     Message,
     Request,
     Response,
@@ -23,7 +24,9 @@ from dspy.lm15 import (
     TextDelta,
     TextPart,
     ThinkingPart,
+    TokenLogprob,
     ToolCallPart,
+    TopLogprob,
     Usage,
 )
 
@@ -151,6 +154,21 @@ def test_a_reply_is_read_as_it_was_written() -> None:
     for tokens in (Usage(), Usage(input_tokens=3, output_tokens=1, total_tokens=4, cache_read_tokens=2)):
         reply = Response(id="r", model="m", message=message, finish_reason="tool_call", usage=tokens)
         assert read(written(reply)) == reply
+    likely = TokenLogprob("a", -0.1, top=(TopLogprob("a", -0.1), TopLogprob("", -2.5, bytes=(231, 140), token_id=7)))
+    reply = Response(id="r", model="m", message=message, finish_reason="stop", usage=Usage(), logprobs=(likely, likely))
+    assert read(written(reply)) == reply
+
+
+async def test_how_likely_tokens_are_is_kept(tmp_path: Path) -> None:
+    request = Request(model="scripted", messages=(Message.user("A or b?"),), config=Config(logprobs=2))
+    reply = Reply(["a"], top={"a": -0.5, "b": -1.0, "c": -9.0}, usage=usage(3, 1))
+    with ScriptedBackend(in_turn(reply)) as server, Cache(tmp_path) as cache:
+        async with backends(server) as models:
+            replies = [await models.through(cache.cell("c")).lm("generator").acall(request) for _ in range(2)]
+    assert len(server.calls) == 1
+    for one in replies:
+        assert one.logprobs is not None
+        assert [(token.token, token.logprob) for token in one.logprobs[0].top] == [("a", -0.5), ("b", -1.0)]
 
 
 async def test_a_kept_reply_is_streamed(tmp_path: Path) -> None:

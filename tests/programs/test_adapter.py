@@ -131,6 +131,7 @@ def test_reply_is_read_into_fields() -> None:
         "finish_reason": "stop",
         "usage": Usage(prompt=5, completion=3, cached=2),
         "model": "m",
+        "logprobs": None,
     }
 
 
@@ -266,7 +267,8 @@ def test_system_words_of_a_demo_stay_where_they_are() -> None:
 def test_code_is_read_from_a_reply_without_its_thinking(reply: str, fields: dict[str, Any]) -> None:
     said = Response(id=None, model="m", message=Message.assistant(reply), finish_reason="length", usage=EngineUsage())
     read = NativeAdapter().read(Explore, said)
-    assert read == {**fields, "written": reply, "finish_reason": "length", "usage": None, "model": "m"}
+    told = {"finish_reason": "length", "usage": None, "model": "m", "logprobs": None}
+    assert read == {**fields, "written": reply, **told}
 
 
 def test_a_conclusion_is_asked_for_and_read_as_plain_text() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dspy.lm15 import Config, Request
+from dspy.lm15 import Message as Asked
 
 from programs import RANTS, Backends, Message, Sampling, Session, Transcript
 from programs.backends import run_sync
@@ -81,6 +83,21 @@ async def test_reply_fits_the_schema_that_was_asked_for(backends: Backends) -> N
     said = json.loads(answer.text)
     assert set(said) == {"city", "size"}
     assert said["size"] in ("small", "large")
+
+
+async def test_the_likeliest_first_tokens_are_told_to_who_asks(backends: Backends) -> None:
+    asked = (Asked.user("The capital of France, in one word:"),)
+    lm = backends.lm("generator")
+    config = Config(max_tokens=1, temperature=0.0, logprobs=5)
+    reply = await lm.acall(Request(model=lm.model, messages=asked, config=config))
+    assert reply.logprobs is not None
+    (first,) = reply.logprobs
+    assert first.token == reply.text
+    assert len(first.top) == 5
+    assert [other.logprob for other in first.top] == sorted((other.logprob for other in first.top), reverse=True)
+    assert first.logprob == pytest.approx(first.top[0].logprob)
+    quiet = await lm.acall(Request(model=lm.model, messages=asked, config=Config(max_tokens=1)))
+    assert quiet.logprobs is None
 
 
 async def test_schema_that_cannot_be_compiled_is_the_callers_mistake(backends: Backends) -> None:
@@ -169,6 +186,14 @@ def test_opens_no_port() -> None:
 def test_window_is_what_the_weights_were_trained_on(backends: Backends) -> None:
     assert backends.window("generator") == 8192
     assert backends.window("tool_compiler") == 8192
+
+
+def test_what_it_can_do_need_not_be_configured() -> None:
+    alone = ModelSettings.model_validate({"model": "some.gguf"})
+    assert alone.capabilities == ModelSettings().capabilities == {"json_schema", "logprobs"}
+    assert ModelSettings.model_validate({"capabilities": []}).capabilities == set()
+    served = ModelSettings.model_validate({"base_url": "http://127.0.0.1:1/v1"})
+    assert served.capabilities == {"json_schema"}
 
 
 def test_equal_entries_share_one_engine() -> None:

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -577,7 +577,8 @@ async def test_each_text_is_labelled_by_a_call_of_its_own(bench: Bench) -> None:
     first = bench.sub.calls[0].body
     assert [message["role"] for message in first["messages"]] == ["system", "user", "assistant", "user"]
     assert said(first)[0] == f"{Classify.instructions}\n\nLabels: cat, dog"
-    assert said(first)[1:3] == ["it bites", '{"label": "dog"}']
+    assert said(first)[1:3] == ["it bites", "dog"]
+    assert "logprobs" not in first
     assert first["response_format"]["json_schema"]["schema"]["properties"]["label"]["enum"] == ["cat", "dog"]
     assert [event.reply for event in bench.of(ModelCalled)] == ["dog", "cat", "dog"]
     assert sum((event.usage for event in bench.of(ModelCalled)), Usage()) == Usage(prompt=27, completion=12)
@@ -606,15 +607,82 @@ async def test_what_cannot_be_labelled_is_told_to_the_code(bench: Bench, asked: 
     assert not bench.sub.calls
 
 
-async def test_labels_are_replayed_from_the_record(bench: Bench) -> None:
-    bench.sub.script = barks
+@asynccontextmanager
+async def telling(bench: Bench) -> AsyncIterator[Backends]:
+    """The models, the sub-LM one that tells how likely tokens are."""
+    sub = bench.backends.settings.sub_lm
+    assert sub is not None
+    able = sub.model_copy(update={"capabilities": frozenset({"json_schema", "logprobs"})})
+    models = bench.backends.settings.model_copy(update={"sub_lm": able})
+    backends = Backends(models, ResilienceSettings(max_retries=0))
+    try:
+        yield backends
+    finally:
+        await backends.aclose()
+
+
+def leans(body: dict[str, Any]) -> Reply:
+    """A sub-LM that takes everything for a cat, and what barks a little less so."""
+    text = said(body)[-1]
+    if "response_format" in body:
+        return Reply(['{"label": "dog"}'], usage=usage(9, 4))
+    top = {"The": -0.1, "c": -9.0, "cat": -0.2, "dog": -1.0 if "barks" in text else -2.0, "cow": -3.0}
+    if "moos" in text:
+        top["c"] = -0.1  # a cat, or a cow
+    return Reply(["The"], top=top, usage=usage(9, 1))
+
+
+async def test_a_label_is_what_is_likelier_than_of_a_text_that_says_nothing(bench: Bench) -> None:
+    bench.sub.script = leans
+    bench.root.script = writes("SUBMIT(classify(['it barks', 'it purrs'], ['cat', 'dog', 'cow']))")
+    async with telling(bench) as backends:
+        assert (await bench.ask(backends=backends)).text == json.dumps(["dog", "cat"])
+    assert [said(call.body)[-1] for call in bench.sub.calls[:2]] == ["N/A", "?"], "no more than there are texts"
+    assert sorted(said(call.body)[-1] for call in bench.sub.calls[2:]) == ["it barks", "it purrs"]
+    for call in bench.sub.calls:
+        assert (call.body["max_tokens"], call.body["logprobs"], call.body["top_logprobs"]) == (1, True, 20)
+    assert [event.reply for event in bench.of(ModelCalled)][2:] == ["dog", "cat"]
+    assert sum((event.usage for event in bench.of(ModelCalled)), Usage()) == Usage(prompt=36, completion=4)
+
+
+async def test_a_label_that_tokens_do_not_tell_is_asked_for(bench: Bench) -> None:
+    bench.sub.script = leans
+    bench.root.script = writes("SUBMIT(classify(['it moos', 'it barks'], ['cat', 'dog', 'cow']))")
+    async with telling(bench) as backends:
+        assert (await bench.ask(backends=backends)).text == json.dumps(["dog", "dog"])
+    assert [said(call.body)[-1] for call in bench.sub.calls if "response_format" in call.body] == ["it moos"]
+    assert next(event.usage for event in bench.of(ModelCalled) if "moos" in event.prompt).completion == 5, "of both"
+
+
+@pytest.mark.parametrize("refusal", [Reply(status=400, error={"message": "no such knob"}), Reply(["It is a "])])
+async def test_a_sub_lm_that_does_not_tell_after_all_is_held_to_the_labels(bench: Bench, refusal: Reply) -> None:
+    bench.sub.script = lambda body: refusal if "logprobs" in body else barks(body)
+    bench.root.script = writes(f"SUBMIT(classify(['it barks', 'it purrs'], {ANIMALS}))")
+    async with telling(bench) as backends:
+        assert (await bench.ask(backends=backends)).text == json.dumps(["dog", "cat"])
+    assert sum("logprobs" in call.body for call in bench.sub.calls) == 2, "it is not asked like that again"
+
+
+async def test_a_budget_that_ends_while_it_is_seen_what_a_sub_lm_leans_to_is_told(bench: Bench) -> None:
+    bench.sub.script = leans
+    bench.root.script = writes(f"classify(['it barks', 'it purrs'], {ANIMALS})")
+    async with telling(bench) as backends:
+        done = await bench.ask(backends=backends, budget=BudgetSettings(model_calls=2))
+    assert done.reason == "budget_model_calls"
+    assert len(bench.sub.calls) == 1
+
+
+@pytest.mark.parametrize("tells", [False, True])
+async def test_labels_are_replayed_from_the_record(bench: Bench, tells: bool) -> None:
+    bench.sub.script = leans if tells else barks
     bench.root.script = writes(
-        f"found = classify(['it barks', 'it purrs'], {ANIMALS}, {{'it bites': 'dog'}})", "SUBMIT(found)"
+        f"found = classify(['it barks', 'it purrs', '?'], {ANIMALS}, {{'it bites': 'dog'}})", "SUBMIT(found)"
     )
-    whole = (await bench.ask()).text
-    recorded = [event for event in bench.trajectory if not isinstance(event, CodeRan)]
-    paid = len(bench.sub.calls)
-    assert (await bench.ask(recorded=recorded)).text == whole
+    async with telling(bench) if tells else nullcontext(bench.backends) as backends:
+        whole = (await bench.ask(backends=backends)).text
+        recorded = [event for event in bench.trajectory if not isinstance(event, CodeRan)]
+        paid = len(bench.sub.calls)
+        assert (await bench.ask(recorded=recorded, backends=backends)).text == whole
     assert len(bench.sub.calls) == paid
 
 

@@ -194,6 +194,19 @@ async def test_a_fallback_that_lacks_what_a_request_needs_is_passed_over(three: 
         assert await asked(backends, seen) == ("Good day.", "m1"), "nothing is known of the first either"
 
 
+async def test_a_fallback_that_does_not_tell_how_likely_tokens_are_is_not_asked_for_that(
+    three: list[ScriptedBackend],
+) -> None:
+    three[0].script = in_turn(FAILURES["refusing"])
+    tells: dict[str, Any] = {"capabilities": ["logprobs"]}
+    async with bound(three[:2], tells) as backends:
+        assert await asked(backends, replace(HELLO, config=Config(logprobs=20))) == ("Good day.", "m1")
+    first, second = (server.calls[0].body for server in three[:2])
+    assert (first["logprobs"], first["top_logprobs"]) == (True, 20)
+    assert "logprobs" not in second
+    assert "top_logprobs" not in second
+
+
 async def test_tries_that_broke_off_are_paid_for(three: list[ScriptedBackend]) -> None:
     three[0].script = in_turn(Reply(reasoning=["a" * 400], fault="cut"))
     async with bound(three[:2]) as backends:

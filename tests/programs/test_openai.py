@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 from dspy.lm15 import (
+    Config,
     FunctionTool,
     InvalidRequestError,
     LM15Error,
     Message,
     Request,
     StreamAssemblyError,
+    TokenLogprob,
     ToolCallPart,
+    TopLogprob,
     TransportError,
 )
 from dspy.lm15 import TimeoutError as LM15TimeoutError
@@ -144,6 +147,34 @@ async def test_calls_of_tools_come_in_pieces_and_are_told_in_order() -> None:
         ("a", "weather", {"city": "Rome"}),
         ("b", "time", {"arguments": "tomorrow"}),
     ]
+
+
+def scored(*tokens: Any) -> list[bytes]:
+    """A stream whose first chunk tells of tokens."""
+    choice = {"delta": {"content": "H"}, "logprobs": {"content": tokens}}
+    return [HEAD, chunk(b"data: %b\n\n" % json.dumps({"choices": [choice]}).encode()), chunk(EVENTS), chunk(b"")]
+
+
+async def test_how_likely_tokens_are_is_read_where_it_was_asked_for() -> None:
+    top = [{"token": "H", "logprob": -0.5}, {"token": "", "logprob": -2, "bytes": [231, 140]}]
+    token = {"token": "H", "logprob": -0.5, "bytes": [72], "top_logprobs": top}
+    asked = replace(HELLO, config=Config(logprobs=2))
+    async with wired(saying(*scored(token))) as wire, engine_for(wire.base_url) as engine:
+        told = await engine.complete(asked)
+        quiet = await engine.complete(HELLO)
+    assert told.logprobs == (
+        TokenLogprob("H", -0.5, bytes=(72,), top=(TopLogprob("H", -0.5), TopLogprob("", -2.0, bytes=(231, 140)))),
+    )
+    assert quiet.logprobs is None
+
+
+@pytest.mark.parametrize("token", [7, {}, {"token": 7, "logprob": 0.0}, {"token": "a", "logprob": "high"}])
+async def test_tokens_that_are_none_make_a_bad_reply_of_one_that_should_have_them(token: Any) -> None:
+    asked = replace(HELLO, config=Config(logprobs=2))
+    async with wired(saying(*scored(token))) as wire, engine_for(wire.base_url) as engine:
+        with pytest.raises(StreamAssemblyError, match="not a chat completion chunk"):
+            await said(engine, asked)
+        assert await said(engine) == "HHello."
 
 
 async def test_waiting_for_a_free_connection_is_not_connecting() -> None:
