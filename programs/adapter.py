@@ -185,7 +185,7 @@ def _read_parts(reply: str) -> dict[str, Any]:
 
 
 def _read_label(reply: str) -> dict[str, Any]:
-    """The label; the reply itself, where it is no JSON."""
+    """The label, where the reply is JSON as it was asked for; else the reply itself."""
     words = without_thinking(reply).strip()
     try:
         label = json.loads(words, strict=False)["label"]

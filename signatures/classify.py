@@ -13,4 +13,4 @@ class Classify(dspy.Signature):  # type: ignore[misc]
     messages: list[dict[str, Any]] = dspy.InputField(
         desc="the labels, as a system message; then the examples, as turns of a conversation; then the text"
     )
-    label: str = dspy.OutputField(desc="the label; text where the reply is no JSON")
+    label: str = dspy.OutputField(desc="the label")
