@@ -17,7 +17,7 @@ def arguments(call: ToolCallPart) -> str:
 
 
 def written(response: Response) -> str:
-    """The reply as JSON: its thinking, text and calls, how it ended, and its usage."""
+    """The reply as JSON: its thinking, text and calls, how it ended, its usage, and how likely its tokens were."""
     parts = response.message.parts
     return json.dumps(
         {
@@ -28,7 +28,7 @@ def written(response: Response) -> str:
             "calls": [(part.id, part.name, arguments(part)) for part in parts if isinstance(part, ToolCallPart)],
             "finish_reason": response.finish_reason,
             "usage": {name: tokens for name, tokens in asdict(response.usage).items() if tokens is not None},
-            "logprobs": [asdict(token) for token in response.logprobs or ()],
+            **({"logprobs": [asdict(token) for token in response.logprobs]} if response.logprobs else {}),
         }
     )
 
@@ -47,7 +47,7 @@ def read(text: str) -> Response:
         message=Message(role="assistant", parts=parts),
         finish_reason=kept["finish_reason"],
         usage=Usage(**kept["usage"]),
-        logprobs=tuple(map(_token, kept["logprobs"])) or None,
+        logprobs=tuple(map(_token, kept["logprobs"])) if "logprobs" in kept else None,
     )
 
 
