@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +33,16 @@ def alive(pid: int | None) -> bool:
         os.kill(pid or 0, 0)
     except ProcessLookupError:
         return False
-    return pid is not None
+    return pid is not None and not _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether it is a worker of monty that has ended. Its pool takes note of that with the next one, at the latest."""
+    try:
+        name, _, state = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+    except (FileNotFoundError, ProcessLookupError):  # not Linux; or gone since
+        return False
+    return name == "monty" and state.split()[0] == "Z"
 
 
 async def gone(pid: int | None) -> None:
