@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dspy.lm15 import TokenLogprob, TopLogprob
 
 TOP = 20  # tokens that are told: most servers tell no more
+_LEAST = -100.0  # of a logarithm
 
 BLANK = ("N/A", "?", "something", "the")
 """Texts that no label fits better than another."""
@@ -39,13 +40,13 @@ def likelihoods(reply: Sequence[TokenLogprob] | None, labels: Sequence[str]) -> 
     for token in reply[0].top:
         meant = [label for label in told if _begins(label, token)]
         if len(meant) == 1:
-            told[meant[0]] += math.exp(token.logprob)
+            told[meant[0]] += _probability(token)
         elif meant:
-            shared = max(shared, math.exp(token.logprob))
+            shared = max(shared, _probability(token))
     most = max(told.values())
     if most <= shared:
         return None
-    least = math.exp(min(token.logprob for token in reply[0].top))
+    least = min(map(_probability, reply[0].top))
     found = {label: math.log(probability or least) for label, probability in told.items()}
     whole = math.log(sum(map(math.exp, found.values())))
     return {label: likely - whole for label, likely in found.items()}
@@ -70,6 +71,11 @@ def read(text: str) -> Likelihoods | None:
     """What `written` wrote."""
     likely: Likelihoods | None = json.loads(text)
     return likely
+
+
+def _probability(token: TopLogprob) -> float:
+    """Some servers say -9999 for what is as good as impossible."""
+    return math.exp(min(0.0, max(token.logprob, _LEAST)))
 
 
 def _begins(label: str, token: TopLogprob) -> bool:

@@ -31,6 +31,15 @@ def test_a_label_that_no_token_is_for_has_at_most_the_last_one_s_probability() -
     assert shares(first(dog=0.6, The=0.2, cat=0.1), ANIMALS) == {"cat": 0.125, "dog": 0.75, "cow": 0.125}
 
 
+@pytest.mark.parametrize("logprob", [-9999.0, -math.inf, math.nan, 1e9])
+def test_a_probability_that_is_none_does_no_harm(logprob: float) -> None:
+    top = (TopLogprob("dog", -0.1), TopLogprob("cat", -0.2), TopLogprob("the", logprob))
+    found = likelihoods([TokenLogprob("dog", -0.1, top=top)], ANIMALS)
+    assert found is not None
+    assert found["dog"] > found["cat"]
+    assert all(map(math.isfinite, found.values()))
+
+
 def test_a_token_that_is_a_part_of_a_character_counts_too() -> None:
     part = TopLogprob("\ufffd", -0.1, bytes=tuple("猫".encode()[:2]))
     whole = TopLogprob("犬", -3.0, bytes=tuple("犬".encode()))
