@@ -128,43 +128,47 @@ class Labelling:
         Raises:
             BudgetSpent, BackendError, ContextTooLong: it was not asked, or failed.
         """
+        prompt = self._asked.told(text)
+        tokens = estimate_tokens(prompt)
 
         async def call() -> tuple[str, Usage]:
             spent = Usage()
             if self._leaning is not None:
-                likely, spent = await self._likelihoods(text)
+                likely, spent = await self._likelihoods(text, tokens)
                 if likely is not None:
                     return likeliest(likely, self._leaning), spent
             reply = await self._tree.held(
                 "sub_lm",
                 self._predictor,
                 _schema(self._asked.labels),
-                tokens=estimate_tokens(self._asked.told(text)),
+                tokens=tokens,
                 config={"temperature": 0.0, "max_tokens": _LABEL_TOKENS},
                 messages=self._asked.messages(text),
             )
             return reply.label, spent + reply.usage
 
-        said = await self._tree.recorded_call(self._session, self._turn, self._asked.told(text), call)
+        said = await self._tree.recorded_call(self._session, self._turn, prompt, call)
         return _label_in(said, self._asked.labels)
 
     async def _of_blank(self, text: str) -> Likelihoods | None:
+        prompt = self._asked.told(text)
+
         async def call() -> tuple[str, Usage]:
-            likely, usage = await self._likelihoods(text)
+            likely, usage = await self._likelihoods(text, estimate_tokens(prompt))
             return written(likely), usage
 
-        prompt = f"{self._asked.told(text)} (What does it lean to?)"
         try:
-            return read(await self._tree.recorded_call(self._session, self._turn, prompt, call))
+            said = await self._tree.recorded_call(self._session, self._turn, f"{prompt} (What does it lean to?)", call)
         except BackendError:
             return None
+        return read(said)
 
-    async def _likelihoods(self, text: str) -> tuple[Likelihoods | None, Usage]:
+    async def _likelihoods(self, text: str, tokens: int) -> tuple[Likelihoods | None, Usage]:
         """How likely each label is for a text, where the sub-LM tells; and what that has cost."""
         reply = await self._tree.predict(
             "sub_lm",
             self._predictor,
-            tokens=estimate_tokens(self._asked.told(text)),
+            tokens=tokens,
             config={"temperature": 0.0, "max_tokens": 1, "logprobs": TOP},
             messages=self._asked.messages(text),
         )

@@ -156,7 +156,7 @@ class Metrics:
         self._in_flight.dec()
         self._runs.labels(done.outcome).inc()
         self._run.labels(done.outcome).observe(took)
-        if done.reason is not None and done.outcome in ("completed", "incomplete"):
+        if done.reason is not None and done.outcome != "failed":
             self._early.labels(done.reason).inc()
 
     def first_token(self, took: float) -> None:
